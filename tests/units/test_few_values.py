@@ -57,7 +57,7 @@ def test_what_depends_on_three_values_is_drawn_so():
 
 @pytest.mark.slow
 def test_rare_events_are_as_frequent_as_in_the_data():
-    """One in 25, which depends on a number: the frequency within four standard errors, and two thirds of the correlation."""
+    """One in 25, which depends on a number: the frequency within four standard errors, and .6 of the correlation."""
     rng, count = np.random.default_rng(0), 1500
     x = rng.normal(size=(count, 5))
     event = rng.random(count) < 1 / (1 + np.exp(3.6 - 0.8 * x[:, 0]))

@@ -19,7 +19,7 @@ from scorefield.fitting.related import declared
 from scorefield.rng import Samples
 from scorefield.settings import Data
 from scorefield.units import find_relations
-from scorefield.units.skips import skipped_where
+from scorefield.units.constraints_in_data import skipped_where
 
 NAN = float("nan")
 

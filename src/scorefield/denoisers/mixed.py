@@ -23,8 +23,7 @@ from ..data.variables import ABSENT, FREE, GIVEN, Variables
 from ..rng import Rng
 from ..tensors import per_sample
 from .base import Denoiser
-from .blocks import Blocks
-from .levels import Levels
+from .category_levels import CategoryLevels
 from .precondition import ConditionalNetwork, Parametrization, Precision, WithNetwork, check_whitening
 from .questions import Questions
 from .reading_questions import ReadingQuestions
@@ -89,9 +88,8 @@ class MixedNetwork(WithNetwork):
             raise ValueError("questions about readings are random, and none are asked more often: leave asked out")
         self.variables = variables
         self.share, self.asked = share, tuple(tuple(question) for question in asked)
-        self.blocks = Blocks(variables.levels)
         self.frequencies = tuple(frequencies)
-        self.levels = Levels(variables.levels, self.frequencies)
+        self.categories = CategoryLevels(variables.levels, self.frequencies)
         together = 1 if whitening is None else _TOGETHER
         self.questions = (
             ReadingQuestions(variables) if variables.readings else Questions(variables, self.asked, together)
@@ -114,7 +112,7 @@ class MixedNetwork(WithNetwork):
         label = per_sample(torch.log(level / scale) / 4, x)
         maps = self._maps(x[:, :n], status)
         answer = self.answer(self._inputs(x, level, evidence, status, maps), label, context).to(x.dtype)
-        log_probs = self.levels.log_probs(evidence, answer[:, n:])
+        log_probs = self.categories.log_probs(evidence, answer[:, n:])
         if maps is None:
             skip, gain = self.parametrization.coefficients(level)
             return skip * x[:, :n] + gain * answer[:, :n], log_probs
@@ -141,13 +139,13 @@ class MixedNetwork(WithNetwork):
             numbers = torch.rsqrt(level**2 + scale**2) * x[:, :n]
         else:
             numbers = maps.inputs(maps.coordinates(x[:, :n]), level)
-        noisy = (numbers, self.levels.standardized(self.levels.log_probs(evidence).exp()))
+        noisy = (numbers, self.categories.standardized(self.categories.log_probs(evidence).exp()))
         if status is None:
             if self.variables.readings:
                 raise ValueError("readings have times and channels, and these are given: take given_variables(…)")
             return torch.cat((*noisy, x.new_zeros(len(x), 2 * self.variables.count)), 1)
         owned = status.index_select(1, self.owners)
-        clean = torch.cat((x[:, :n] / scale, self.levels.standardized(x[:, n:])), 1)
+        clean = torch.cat((x[:, :n] / scale, self.categories.standardized(x[:, n:])), 1)
         inputs = torch.where(owned == GIVEN, clean, torch.cat(noisy, 1)).masked_fill(owned == ABSENT, 0.0)
         return torch.cat((inputs, (status == GIVEN).to(x), (status == ABSENT).to(x)), 1)
 
@@ -167,7 +165,9 @@ class MixedNetwork(WithNetwork):
         free = status == FREE
         x = x0 + level * rng.normal_like(x0) * free.index_select(1, self.owners)
         numbers, log_probs = self.outputs(x, level, status, context)
-        errors = torch.cat((weight * (numbers - x0[:, :n]) ** 2, -self.blocks.sums(x0[:, n:] * log_probs)), 1)
+        errors = torch.cat(
+            (weight * (numbers - x0[:, :n]) ** 2, -self.categories.blocks.sums(x0[:, n:] * log_probs)), 1
+        )
         return (errors * free).sum(1) / self.variables.count
 
 
@@ -400,7 +400,7 @@ class GivenVariables(Denoiser):
             what = f"variable {variables.owners[place]} of row {row} is given and its value is missing (NaN)"
             raise ValueError(f"{what}: give a value, or make it absent")
         self.mixed = mixed
-        neutral = torch.cat((values.new_zeros(variables.numbers), 1 / mixed.blocks.sizes.to(values)))
+        neutral = torch.cat((values.new_zeros(variables.numbers), 1 / mixed.categories.blocks.sizes.to(values)))
         for block in (variables.blocks[v - variables.numbers] for v in {*variables.indicators} if v >= 0):
             neutral[slice(*block)] = values.new_tensor((1.0, 0.0))  # exact, whatever noise a sampler leaves
         self.register_buffer("values", torch.where(owned == GIVEN, values, neutral))

@@ -18,9 +18,8 @@ from .choose_channels import choose_channels
 from .choose_map import choose_map
 from .column_map import ColumnMap
 from .columns import ColumnUnits
-from .orders import ordered_columns
+from .constraints_in_data import constraints_in_words
 from .partly_equal import PartlyEqual, partial_equalities
-from .skips import skipped_where
 from .standardize import Standardize
 from .wishes import Wish, Wishes
 
@@ -79,8 +78,7 @@ def choose_units(
         return UnitsChoice(*choose_channels(x, asked, summary, bool(wishes.names)))
     columns, reasons = _columns(x.numpy(), asked, wishes)
     if table:
-        said, orders = skipped_where(x.numpy(), table), ordered_columns(x.numpy(), table)
-        words = (f"{_where_skipped(said.get(c))}{_in_order(orders.get(c, []))}" for c in range(len(reasons)))
+        words = constraints_in_words(x.numpy(), table)
         reasons = tuple(f"{why}{more}" for why, more in zip(reasons, words))
     if summary is not None:
         columns = tuple(_with_moments(m, summary, c) for c, m in enumerate(columns))
@@ -90,21 +88,6 @@ def choose_units(
     if smooth and not wishes.conditionals:
         return UnitsChoice(_standardize(x, summary), reasons)
     return UnitsChoice(ColumnUnits(columns, conditionals=wishes.conditionals), reasons)
-
-
-def _in_order(constraints: Sequence[str]) -> str:
-    """What is said of a column that is never below others, after its reason."""
-    if not constraints:
-        return ""
-    which = "that constraint" if len(constraints) == 1 else "these constraints"
-    return f", {' and '.join(map(repr, constraints))} in all rows, which samples keep to with {which}"
-
-
-def _where_skipped(constraint: str | None) -> str:
-    """What is said of a column that is missing where another one says so, after its reason."""
-    if constraint is None:
-        return ""
-    return f", as another column says, which nearly all samples keep to, and all with the constraint {constraint!r}"
 
 
 def _with_equalities(

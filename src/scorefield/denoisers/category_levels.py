@@ -10,12 +10,12 @@ from torch import Tensor
 
 from .blocks import Blocks
 
-__all__ = ["Levels"]
+__all__ = ["CategoryLevels"]
 
 _MOST = 10.0  # the scale of a level of 1 %: rarer ones have no larger one
 
 
-class Levels(nn.Module):
+class CategoryLevels(nn.Module):
     """The levels of all categories of a mixed state, C coordinates in all.
 
     A level of frequency π is 1 with probability π, and has the variance π (1 - π). The network sees it less π, in units of its
@@ -30,7 +30,7 @@ class Levels(nn.Module):
         ValueError: If there is not one frequency between 0 and 1 for each level.
 
     Example:
-        >>> levels = Levels((2,), (0.8, 0.2))
+        >>> levels = CategoryLevels((2,), (0.8, 0.2))
         >>> levels.log_probs(torch.zeros(1, 2)).exp()
         tensor([[0.8000, 0.2000]])
         >>> levels.standardized(torch.tensor([[0.0, 1.0]]))

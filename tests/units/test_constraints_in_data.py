@@ -9,7 +9,7 @@ from scorefield import fit
 from scorefield.data import Schema
 from scorefield.fitting import prepare
 from scorefield.settings import Data
-from scorefield.units.orders import ordered_columns
+from scorefield.units.constraints_in_data import ordered_columns
 
 pandas = pytest.importorskip("pandas")
 

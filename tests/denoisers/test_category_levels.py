@@ -7,7 +7,7 @@ import torch
 
 from scorefield.data.variables import Variables
 from scorefield.denoisers import MixedDenoiser
-from scorefield.denoisers.levels import Levels
+from scorefield.denoisers.category_levels import CategoryLevels
 
 D = torch.float64
 SIZES, FREQUENCIES = (2, 3), (0.96, 0.04, 0.5, 0.3, 0.2)
@@ -34,7 +34,7 @@ def test_a_network_that_answers_nothing_has_the_posterior_of_independent_variabl
 
 def test_levels_are_seen_in_units_of_their_standard_deviation():
     """Over draws by the frequencies, inputs have mean 0 and variance 1, also those of a level of 4 %; in closed form."""
-    levels, frequencies = Levels(SIZES, FREQUENCIES), torch.tensor(FREQUENCIES)
+    levels, frequencies = CategoryLevels(SIZES, FREQUENCIES), torch.tensor(FREQUENCIES)
     for start, stop in ((0, 2), (2, 5)):
         corners = torch.zeros(stop - start, 5)
         corners[:, start:stop] = torch.eye(stop - start)
@@ -46,7 +46,7 @@ def test_levels_are_seen_in_units_of_their_standard_deviation():
 
 def test_answers_are_in_the_same_units():
     """To first order an answer of F for a level of a pair moves its probability by F standard deviations."""
-    levels = Levels(SIZES, FREQUENCIES)
+    levels = CategoryLevels(SIZES, FREQUENCIES)
     answer = torch.tensor([[0.0, 1e-2, 0.0, 0.0, 0.0]])
     moved = levels.log_probs(torch.zeros(1, 5), answer).exp() - torch.tensor(FREQUENCIES)
     assert float(moved[0, 1]) == pytest.approx(1e-2 * (0.96 * 0.04) ** 0.5, rel=0.05)
@@ -54,7 +54,7 @@ def test_answers_are_in_the_same_units():
 
 
 def test_without_frequencies_all_levels_are_alike():
-    levels = Levels(SIZES)
+    levels = CategoryLevels(SIZES)
     answer = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
     exact = torch.cat((answer[:, :2].log_softmax(1), answer[:, 2:].log_softmax(1)), 1)
     assert torch.allclose(levels.log_probs(torch.zeros(4, 5), answer), exact, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -312,6 +314,46 @@ def test_an_indicator_is_left_out_with_its_variable():
         pairs = status[asked][:, [variable, indicator]]
         assert {(GIVEN, GIVEN), (ABSENT, ABSENT)} <= {tuple(pair) for pair in pairs.tolist()}
         assert float((pairs[:, 0] == pairs[:, 1]).double().mean()) > 0.95  # random questions may be like this, too
+
+
+def test_factors_of_the_chain_rule_are_recognized():
+    """One category alone, given no number; not where it is asked for so in particular."""
+    rows = {
+        (ABSENT, ABSENT, FREE, ABSENT): True,
+        (ABSENT, ABSENT, GIVEN, FREE): True,
+        (ABSENT, GIVEN, GIVEN, FREE): False,
+        (ABSENT, ABSENT, FREE, FREE): False,
+        (FREE, ABSENT, GIVEN, GIVEN): False,
+        (FREE, FREE, FREE, FREE): False,
+    }
+    status = torch.tensor([*rows])
+    assert Questions(PLAIN).are_factors(status)[:, 0].tolist() == [*rows.values()]
+    found = Questions(PLAIN, [(GIVEN, GIVEN, GIVEN, FREE), (GIVEN, FREE, FREE, GIVEN)]).are_factors(status)[:, 0]
+    assert found.tolist() == [True, *[False] * 5]
+
+
+def test_most_factors_are_learned_as_they_are_asked_for():
+    """Nothing is seen of the category, and the level is that of `category_log_probs`; elsewhere, noise as ever."""
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    class Seen(torch.nn.Module):
+        def forward(self, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+            seen.append((x, label))
+            return x.new_zeros(len(x), PLAIN.size)
+
+    denoiser = MixedDenoiser(Seen(), PLAIN, share=1.0)
+    level = torch.full((COUNT, 1), 0.5)
+    denoiser.denoising_loss(states(PLAIN), level, 1 / level**2, Samples(0, count=COUNT))
+    values, absent = states(PLAIN)[:1], torch.tensor([[ABSENT, ABSENT, GIVEN, FREE]])
+    denoiser.category_log_probs(values, absent, 1)
+    (inputs, labels), (asked, label) = seen
+    flags = inputs[:, PLAIN.size :]
+    factor = Questions(PLAIN).are_factors(flags[:, :4].long() * GIVEN + flags[:, 4:].long() * ABSENT)[:, 0]
+    hidden = labels == label
+    assert not bool((hidden & ~factor).any())
+    assert abs(float(hidden[factor].double().mean()) - 0.75) < 4 * math.sqrt(0.75 * 0.25 / int(factor.sum()))
+    last = hidden & (flags[:, 2] == 1) & (flags[:, 3] == 0) & (flags[:, 7] == 0)  # the second category, given the first
+    assert bool(last.any()) and bool((inputs[last][:, 5:7] == asked[:, 5:7]).all())
 
 
 @pytest.mark.parametrize("question", [(FREE,), (GIVEN, GIVEN, GIVEN, GIVEN), (FREE, 3, GIVEN, GIVEN)])

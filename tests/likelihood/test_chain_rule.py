@@ -1,9 +1,12 @@
 """Conditionals of mixed data: the chain rule holds, unless the network was asked for just that."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from scorefield.data.variables import FREE, GIVEN
+import scorefield
+from scorefield.data.variables import ABSENT, FREE, GIVEN
 from scorefield.denoisers import Gaussian, MixedDenoiser
 from scorefield.diffusion import Diffusion
 from scorefield.likelihood.data_units import DataDensity
@@ -60,3 +63,33 @@ def test_what_was_asked_for_is_asked():
     levels = ROWS[:1].repeat(3, 1)
     levels[:, 2] = torch.arange(3)
     assert float(density().conditional(levels, [0, 1, 3], 0).value.exp().sum()) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_probabilities_of_categories_are_learned_in_few_steps(seed):
+    """Of two that depend on each other and on two numbers, next to the data.
+
+    In 300 steps the distance was 0.046 to 0.065 (four seeds) while factors were learned from noisy categories alone, and is
+    0.022 to 0.041.
+    """
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=1500)
+    c = np.clip(np.round(1.2 * z + 0.8 * rng.normal(size=1500)) + 2, 0, 4).astype(int)
+    k = (rng.random(1500) < 1 / (1 + np.exp(-1.5 * (c - 2)))).astype(int)
+    x = rng.normal(size=(1500, 2)) + 0.5 * z[:, None]
+    table = pd.DataFrame({"x": x[:, 0], "y": x[:, 1], "c": np.array([*"abcde"])[c], "k": np.array(["no", "yes"])[k]})
+    model = scorefield.fit(table, training=scorefield.Training(steps=300), seed=seed, progress=False)
+    denoiser, variables = model.diffusion.denoiser, model.standardize.variables
+    codes = torch.cartesian_prod(torch.arange(5), torch.arange(2))
+    states = torch.zeros(10, variables.size, dtype=D)
+    status = torch.full((10, 4), ABSENT)
+    found = torch.zeros(10, dtype=D)
+    for category, code in enumerate(codes.T[:, :, None]):
+        found += denoiser.category_log_probs(states, status, category).gather(1, code)[:, 0]
+        states[:, slice(*variables.blocks[category])] = torch.nn.functional.one_hot(
+            code[:, 0], variables.levels[category]
+        ).to(D)
+        status[:, variables.numbers + category] = GIVEN
+    data = torch.as_tensor(pd.crosstab(table.c, table.k).to_numpy().ravel() / 1500)
+    assert float(found.exp().sum()) == pytest.approx(1, abs=1e-6)
+    assert 0.5 * float((found.exp() - data).abs().sum()) < 0.043

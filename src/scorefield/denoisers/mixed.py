@@ -42,6 +42,7 @@ _READINGS = 4  # of a row, which take as much work as a vector does
 _TOGETHER = 4  # rows with the same question, where each pattern of given values has maps of its own
 _SHARP = 0.01  # the level below which the noise on a category says no more: its level is then certain
 _UNINFORMED = 5.0  # a level at which the noise on a category says little, so that an input that says nothing is usual
+_HIDDEN = 0.75  # of the rows that ask for one category given others: nothing of it is seen, as in `category_log_probs`
 
 
 class MixedNetwork(WithNetwork):
@@ -67,6 +68,7 @@ class MixedNetwork(WithNetwork):
     """
 
     owners: Tensor
+    questions: Questions | ReadingQuestions
 
     def __init__(
         self,
@@ -158,12 +160,18 @@ class MixedNetwork(WithNetwork):
         """w (D - x_0)² summed over the free numbers, and the cross-entropies of the free categories, over V: `(B,)`.
 
         A share of the rows is conditional. Missing values, which are NaN, are absent, or independent draws where the
-        state says by an indicator that they are missing.
+        state says by an indicator that they are missing. Most factors of the chain rule of categories are learned as they
+        are asked for, with a category of which nothing is seen: where noise shows it, there is nothing to learn.
         """
         n = self.variables.numbers
         status, x0 = self.questions.draw(x0, self.share, rng.child("question"))
         free = status == FREE
-        x = x0 + level * rng.normal_like(x0) * free.index_select(1, self.owners)
+        noisy = x0 + level * rng.normal_like(x0)
+        if self.share > 0 and self.variables.levels:
+            hidden = rng.child("hidden").uniform((len(x0), 1), x0.dtype, x0.device) < _HIDDEN
+            hidden = hidden & self.questions.are_factors(status)
+            level, noisy = torch.where(hidden, _UNINFORMED, level), noisy.masked_fill(hidden, 0.0)
+        x = torch.where(free.index_select(1, self.owners), noisy, x0)
         numbers, log_probs = self.outputs(x, level, status, context)
         errors = torch.cat(
             (weight * (numbers - x0[:, :n]) ** 2, -self.categories.blocks.sums(x0[:, n:] * log_probs)), 1

@@ -88,6 +88,20 @@ class Questions(nn.Module):
             self.register_buffer(name, tensor, persistent=False)
         self._linked = not bool(self.alone.all())
 
+    def are_factors(self, status: Tensor) -> Tensor:
+        """Whether rows ask for a factor of the chain rule: for one category alone, given no number, `(B, 1)`.
+
+        Questions about a category that `asked` asks for alone are none: they have many more rows.
+
+        Arguments:
+            status: The status of each variable, `(B, V)`.
+        """
+        n, free = self.variables.numbers, status == FREE
+        one = (free.sum(1, keepdim=True) == 1) & (status[:, :n] == ABSENT).all(1, keepdim=True)
+        asked = self.asked == FREE
+        often = (asked & (asked.sum(1, keepdim=True) == 1)).any(0)
+        return one & ~(free & often).any(1, keepdim=True)
+
     @property
     def _links(self) -> tuple[tuple[Tensor, Tensor], ...]:
         """Numbers and what says whether they are atoms, then those categories and all else and what says whether they miss."""

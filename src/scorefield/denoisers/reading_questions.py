@@ -53,3 +53,7 @@ class ReadingQuestions(nn.Module):
         status = torch.where(row[:, :1] < share, asked, FREE).masked_fill(missing | ~there, ABSENT)
         fixed = torch.where(there, GIVEN, ABSENT)
         return torch.cat((status, fixed, fixed), 1), x0.nan_to_num()
+
+    def are_factors(self, status: Tensor) -> Tensor:
+        """Whether rows ask for a factor of the chain rule of categories, `(B, 1)`: readings have none."""
+        return torch.zeros_like(status[:, :1], dtype=torch.bool)

@@ -70,11 +70,12 @@ def test_columns_of_counts_are_clipped_each_to_its_range(dtype):
     assert schema.pack(torch.tensor([[0.0, 99.0], [99.0, 0.0]])).tolist() == [[1, 20], [5, 10]]
 
 
-def test_images_keep_the_range_of_their_type():
-    x = np.full((4, 8, 8), 7, np.uint8)
-    assert (Schema.of(x).low, Schema.of(x).high) == (0, 255)
-    x = np.arange(4 * 64).reshape(4, 8, 8).astype(np.uint16)
-    assert (Schema.of(x).low, Schema.of(x).high) == (0, 255)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64"])
+def test_images_keep_the_range_of_the_data(dtype):
+    """Digits of 17 grey levels have no others, whatever their type could hold."""
+    schema = Schema.of((np.arange(4 * 64).reshape(4, 8, 8) % 17).astype(dtype))
+    assert (schema.low, schema.high) == (0, 16)
+    assert schema.pack(torch.tensor([-3.0, 20.0]).repeat(1, 1, 8, 4)).max() == 16
 
 
 def test_samples_that_are_not_finite_are_not_rounded():

@@ -226,7 +226,7 @@ class Schema:
         """Samples `(M, *inner_shape)` as the user gave the data: kind, axes, names and types.
 
         Finite numbers stay finite in the type of the data. Integers are rounded half to even; bools and those that are nowhere
-        negative are also clipped to the range of the data, uint8 grids to 0..255.
+        negative are also clipped to the range of the data.
 
         Raises:
             ValueError: If `x` has another shape.
@@ -418,8 +418,6 @@ def _integers(rows: Rows, dtype: str, structure: Structure) -> dict[str, Any]:
     """Whether samples are rounded, and what they are clipped to."""
     if dtype == "bool":
         return {"integer": True, "low": 0.0, "high": 1.0}
-    if dtype == "uint8" and structure == "grid":
-        return {"integer": True, "low": 0.0, "high": 255.0}
     if not dtype.startswith(("int", "uint")):
         return {"integer": False}
     low, high = value_range(rows)

@@ -85,7 +85,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
         relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
         found_relations = _of_relations(relations, schema, () if plain else relations_of_known_values(rows, schema))
     schema = unclipped(schema, relations)
-    parts = chosen_split(x, rows, options.data, options.seed, groups, schema.columns, options.windows)
+    parts = chosen_split(x, rows, options.data, options.seed, groups, schema.name_of, options.windows)
     columns = schema.table
     if relations:
         rows, columns = IndependentRows(rows, relations), independent_columns(schema, relations)

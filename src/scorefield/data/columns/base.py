@@ -139,6 +139,18 @@ class Column(abc.ABC):
         """The spacing of encoded numbers in words."""
         return f"steps of {step:.6g}"
 
+    @property
+    def density_unit(self) -> str:
+        """What its densities are per, in words: a day, of dates in whole days; "" for a unit of the numbers as they stand."""
+        if self.kind != "date":
+            return ""
+        words = self.spacing(1.0)
+        return (
+            words.removeprefix("whole ").removesuffix("s")
+            if words.startswith("whole ")
+            else words.removeprefix("steps of ")
+        )
+
     def meant(self, value: Any) -> Any:
         """A value that a person gives, as it stands in the column: true for "yes", or a decimal comma."""
         return value

@@ -15,6 +15,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from scorefield.cli import main
+from scorefield.cli.other_words import pointed_to
+from scorefield.cli.verbs import app
 from scorefield.runs import Run
 
 TINY = ["--steps", 6, "--batch", 8, "--evaluations", 2, "--widths", 8, "--depth", 1, "--device", "cpu"]
@@ -274,10 +276,22 @@ def test_images_where_a_folder_is_not_empty(tmp_path, refused, monkeypatch):
         refused([*words, tmp_path / "new"], "could not be written .No space left")
 
 
+def test_words_of_other_programs_point_to_commands_that_there_are():
+    """And none of them is one, or is hidden by the nearest name."""
+    for word in ("condition", "train", "generate", "predict", "density", "score", "plot", "validate", "describe"):
+        pointer = pointed_to(word)
+        named = re.findall(r"scorefield (\S+)", pointer)
+        assert named and all(name in app for name in named)
+    assert not any(pointed_to(name) for name in app) and pointed_to("fti") is None
+
+
 @pytest.mark.parametrize(
     "words, told",
     [
         (["fti", "data.npy"], 'Unknown command "fti". Did you mean "fit"'),
+        (["train", "data.npy"], "there is no command train: scorefield fit data.csv -o RUN trains a model"),
+        (["condition", "run"], "there is no command condition: .*sample RUN .* --given age=40 .*impute RUN"),
+        (["log_prob", "run"], "there is no command log_prob: scorefield logprob RUN"),
         (["fit", "--otput", "run"], "parameter --output requires .* Did you mean --output instead of --otput"),
         (["fit", "-o", "run", "--epoch", "1"], r"Unknown option: --epoch. Did you mean --epochs"),
         (["fit", "-o", "run", "--batch", "many"], 'Invalid value for --batch: unable to convert "many" into int'),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from scorefield.cli import main
+from scorefield.data import Schema
 from scorefield.model import load
 
 
@@ -99,3 +100,22 @@ def test_a_file_without_rows_is_refused_before_anything_is_said(place, tmp_path,
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "no rows: give one or more" in said and "nan" not in said
     assert not (tmp_path / "new.csv").exists()
+
+
+def test_densities_of_dates_are_per_step_which_is_said(tmp_path, capsys):
+    """Of whole weeks per week: over all weeks they add up to 1."""
+    weeks = 7 * np.random.default_rng(0).normal(50, 8, 400).round().astype(int)
+    days = (np.datetime64("2024-01-01") + weeks).astype("M8[s]")
+    times = [f"{h}:{m:02}" for h, m in zip(7 + np.arange(400) % 13, np.arange(400) % 60)]
+    columns = Schema.of(
+        pd.DataFrame({"week": days, "at": times, "hour": days + 3600 * np.arange(400), "n": weeks})
+    ).table
+    assert [column.density_unit for column in columns] == ["week", "second", "hour", ""]
+    run = tmp_path / "run"
+    pd.DataFrame({"week": days}).to_csv(tmp_path / "t.csv", index=False)
+    assert cli("fit", tmp_path / "t.csv", "-o", run, "--steps", 40) == 0
+    every = pd.DataFrame({"week": np.datetime64("2024-01-01") + 7 * np.arange(15, 86)})
+    every.to_csv(tmp_path / "all.csv", index=False)
+    assert cli("logprob", run, tmp_path / "all.csv", "-o", tmp_path / "d.csv", "--tolerance", 1e-3) == 0
+    assert "units of the densities of dates and times: week per week" in capsys.readouterr().err.splitlines()
+    assert np.exp(pd.read_csv(tmp_path / "d.csv")["log_prob"]).sum() == pytest.approx(1, abs=0.02)

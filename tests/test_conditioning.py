@@ -191,7 +191,11 @@ def test_from_the_command_line(tmp_path, capsys):
     np.save(tmp_path / "given.npy", np.array([1, 0]))
     both = drawn("--given", str(tmp_path / "given.npy"))
     assert both[::2, 0].mean() > 0.5 > -0.5 > both[1::2, 0].mean()
+    assert "no context" not in capsys.readouterr().err
     assert drawn("--given", "label=1", "--guidance", "2").shape == (60, 2)
+    assert 0.2 < (drawn()[:, 0] > 0).mean() < 0.8  # of both labels
+    note = "no context is given, and this is of data of all contexts together; of one: --given label=…"
+    assert note in capsys.readouterr().err.splitlines()
     for words, told in (
         (("--given", "label=7"), "label has no class 7: known are 0, 1"),
         (("--given", "label=1", "3"), "--given takes name=value for each, or values alone; got label=1 3"),

@@ -272,8 +272,25 @@ class TestShown:
         run.model.sample(3, progress=wanted)
         assert bool(opened) == bool(shows)
 
+    @pytest.mark.parametrize(
+        ("count", "seconds", "wanted", "said"),
+        [
+            (300, 0.5, None, "training: about 2:26 left\n"),  # 293 steps, after 3 seconds
+            (40, 0.5, None, ""),
+            (300, 0.5, False, ""),
+        ],
+    )
+    def test_a_script_is_told_once_how_long_it_takes(self, count, seconds, wanted, said, monkeypatch, capsys):
+        announce, steps = Announcer(), training(count, seconds, monkeypatch)
+        first = next(steps)
+        with bars.shown(wanted):
+            announce(first)
+            for each in steps:
+                announce(each)
+        assert capsys.readouterr() == ("", said)
+
     def test_within_another_display_no_second_one_opens(self, monkeypatch):
-        monkeypatch.setattr(bars, "display", lambda: pytest.fail("a second bar"))
+        monkeypatch.setattr(bars, "display", lambda screen: pytest.fail("a second bar"))
         found = []
         with progress.listening(found.append), bars.shown(), bars.shown(True):
             progress.report(0.5)

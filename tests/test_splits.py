@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from functools import cache
 
@@ -315,6 +316,27 @@ def test_independent_rows_are_rarely_said_to_be_dependent():
     found = [dependence_of(ArrayRows(kinds[s % 4](np.random.default_rng(s))), s) for s in range(400)]
     assert sum(each.dependent for each in found) <= 4
     assert 0.02 < np.mean([each.p_value <= 0.04 for each in found]) < 0.08  # exact below 0.05: 16 of 400 expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "said"),
+    [((3, 8, 8), (2, 3, 5), "channel 2 at (3, 5)"), ((8, 8), (3, 5), "the value at (3, 5)"), ((5,), (4,), "column 4")],
+)
+def test_what_is_alike_is_named_as_the_data_are(shape, axis, said):
+    """A place of a channel, of fields without channels, a column of vectors."""
+    x = normal(300, math.prod(shape)).reshape(300, *shape)
+    x[(slice(None), *axis)] = np.arange(300)
+    schema = Schema.of(x)
+    assert schema.name_of(int(np.ravel_multi_index(axis, shape))) == said
+    x[:] = np.arange(300).reshape(300, *(1,) * len(shape)) + 0.1 * normal(300, math.prod(shape)).reshape(x.shape)
+    first = "column " if len(shape) == 1 else "channel " if len(shape) == 3 else "the value at ("
+    assert prepare(x).split.warning.startswith(f"neighbouring rows are alike ({first}")
+
+
+def test_channels_that_are_equal_are_called_channels():
+    x = np.repeat(normal(100, 64).reshape(100, 1, 8, 8), 3, 1)
+    (said,) = (choice.value for choice in prepare(x).choices if choice.name == "relation")
+    assert said == "channel 0 = channel 1 = channel 2"
 
 
 def test_a_series_is_found_and_the_split_stays_as_it_is():

@@ -22,6 +22,7 @@ __all__ = ["Clock", "Moment", "display", "duration", "interactive", "line", "sho
 _DELAY = 0.7  # seconds before a bar appears: what is quicker shows none
 _BAR_SECONDS, _LINE_SECONDS = 0.1, 10.0  # between two changes of a bar, and between two lines
 _SURE = 1.0  # seconds of a computation from which on the time left is estimated
+_ESTIMATE_SECONDS, _LONG = 3.0, 20.0  # between two estimates, and the time left from which on one is said
 _WIDE, _NARROW = 24, 10  # characters of a bar
 
 
@@ -214,6 +215,27 @@ class _Log:
         pass
 
 
+class _Estimate:
+    """One line on stderr, of what takes long, where nobody looks on: what is done, and how long it will still take."""
+
+    seconds, wait, follows = _ESTIMATE_SECONDS, _ESTIMATE_SECONDS, False
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def draw(self, moment: Moment) -> None:
+        if self._said or moment.left is None or moment.left < _LONG or sys.stderr is None:
+            return
+        self._said = True
+        what = visible(moment.what) or "this computation"
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{what}: about {duration(moment.left)} left\n")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        pass
+
+
 def _in_notebook() -> bool:
     """Whether this runs in the kernel of a notebook."""
     shell = sys.modules.get("IPython")
@@ -226,9 +248,13 @@ def interactive() -> bool:
 
 
 @contextlib.contextmanager
-def display() -> Iterator[None]:
-    """Within it, progress is shown: by a bar in a notebook or a terminal, otherwise by a line every ten seconds."""
-    screen: _Screen = _Notebook() if _in_notebook() else _Terminal() if interactive() else _Log()
+def display(screen: _Screen | None = None) -> Iterator[None]:
+    """Within it, progress is shown: by a bar in a notebook or a terminal, otherwise by a line every ten seconds.
+
+    Arguments:
+        screen: Where it is shown instead.
+    """
+    screen = screen or (_Notebook() if _in_notebook() else _Terminal() if interactive() else _Log())
     clock, last, what = Clock(), time.perf_counter() - screen.seconds + screen.wait, ""
 
     def show(report: Report) -> None:
@@ -255,13 +281,14 @@ def shown(progress: bool | None = None) -> Iterator[None]:
 
     Arguments:
         progress: True for a bar, or lines where there is no terminal; False for none; None for a bar in a terminal or a
-            notebook, and nothing elsewhere. Where somebody listens already, only False changes anything.
+            notebook, and elsewhere one line, of what takes more than 20 seconds. Where somebody listens already, only
+            False changes anything.
     """
     if progress is False:
         with quiet():
             yield
-    elif heard() or (progress is None and not interactive()):
+    elif heard():
         yield
     else:
-        with display():
+        with display(_Estimate() if progress is None and not interactive() else None):
             yield

@@ -197,7 +197,7 @@ def compare(
         steps: The number of steps where a sampling does not say it; the model's own number by default.
         device: The device to draw them on; by default a GPU if there is one, or that of a `RunData`.
         watch: Is called with a line of text as each sampler has finished.
-        progress: Whether a bar is shown; by default in a terminal or a notebook.
+        progress: Whether a bar is shown; by default in a terminal or a notebook, and elsewhere one line of what takes long.
 
     Raises:
         FileNotFoundError: If the run has no model yet.

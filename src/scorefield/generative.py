@@ -132,7 +132,7 @@ class GenerativeModel(nn.Module, abc.ABC):
             schedule: The times to step through (`scorefield.schedules`), or the call of one.
             process: The noise process (`scorefield.processes`), or the call of one. With its default arguments it takes the
                 levels that the model has learned; otherwise its own, as far as the model has learned them.
-            progress: Whether a bar is shown; by default in a terminal or a notebook.
+            progress: Whether a bar is shown; by default in a terminal or a notebook, and elsewhere one line of what takes long.
 
         Returns:
             `count` samples in the form of the data that the model learned: an array, a tensor, a table.

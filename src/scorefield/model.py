@@ -222,7 +222,7 @@ class Model(ConditionableModel):
                 a small network cannot resolve is then sharp, and not blurred. By default for images of 8 bits.
             seed: The seed of everything that is random.
             device: Where to train: "auto", "cpu", "cuda", …
-            progress: Whether a bar is shown; by default in a terminal or a notebook.
+            progress: Whether a bar is shown; by default in a terminal or a notebook, and elsewhere one line of what takes long.
 
         Raises:
             ValueError: If the model has categories, missing values or readings, is conditioned on a measurement or on
@@ -299,7 +299,8 @@ class Model(ConditionableModel):
     ) -> LogProb:
         """The log-density of data, in nats and in the units of the data, with its errors.
 
-        It is that of data plus noise of the smallest level, whose effect is estimated (`truncation`).
+        It is that of data plus noise of the smallest level, whose effect is estimated (`truncation`). Densities of dates are
+        per step of their column (`Column.density_unit`): a day of whole days; those of times of day are per second.
 
         Of values with positive probability (atoms, such as exact zeros of rain), in tables and in channels of grids, it is the
         probability; of all other values it is the density. A field with zeros has the log of: the probability that exactly

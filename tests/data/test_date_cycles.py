@@ -8,6 +8,7 @@ import torch
 
 from scorefield.data import Schema
 from scorefield.evaluation.tables import table_tests
+from scorefield.fitting import prepare
 from scorefield.metrics import range_test
 from scorefield.units.cycles import on_clock
 
@@ -134,3 +135,41 @@ def test_clocks_do_not_round_down():
     from scorefield.data.columns.date import _clock
 
     assert [_clock(minute / 60) for minute in range(1440)] == [f"{m // 60:02}:{m % 60:02}" for m in range(1440)]
+
+
+@pytest.mark.parametrize("end", ["2099-12-31", "1900-01-01", "9999-12-31"])
+def test_a_date_that_stands_for_something_else_is_named(end):
+    """By the column and by its units, as a date; the days of the week are those of the others."""
+    rng = np.random.default_rng(0)
+    days = rng.integers(0, 52, 400) * 7 + rng.integers(0, 5, 400)
+    texts = np.datetime_as_string(np.datetime64("2024-01-01") + days)
+    assert Schema.of(pandas.DataFrame({"day": texts})).table[0].reason.startswith("date: 2024-01-0")
+    texts = np.where(np.arange(400) % 10 == 0, end, texts)
+    found = prepare(pandas.DataFrame({"day": texts, "x": rng.normal(size=400)}))
+    said = f"date: {end} in 10 % of rows, else {min(texts[texts > '2000'])} to {max(texts[texts < '2090'])}, whole days"
+    assert found.schema.table[0].reason == f"{said}; none on Saturdays and Sundays"
+    (units,) = (choice.reason for choice in found.choices if (choice.name, choice.value) == ("units", "day"))
+    assert f"atoms at {end} (" in units and "whole days" in units and "steps of" not in units
+
+
+def test_a_date_far_out_in_few_rows_stands_for_itself():
+    dates = pandas.to_datetime("2024-01-01") + pandas.to_timedelta(np.arange(400), "D")
+    dates = dates.where(np.arange(400) > 5, pandas.Timestamp("2099-12-31"))
+    assert Schema.of(pandas.DataFrame({"day": dates})).table[0].reason.startswith("date: 2024-01-07 to 2099-12-31")
+
+
+def test_reasons_spell_values_as_the_column_does():
+    """Atoms, bounds, few values and spacings: of times, of numbers with a sign, of differences of times."""
+    rng, half = np.random.default_rng(0), np.arange(600) % 2 > 0
+    seconds = np.where(half, 0, 60 * rng.integers(1, 700, 600))
+    table = pandas.DataFrame({"took": [f"{s // 3600}:{s // 60 % 60:02}" for s in seconds]})
+    table["share"] = [f"{x:g}%" for x in np.where(half, 100.0, (100 * rng.random(600)).round(1))]
+    table["wait"] = pandas.to_timedelta(np.where(half, 5, 60 * rng.integers(5, 700, 600)), "min")
+    table["year"] = rng.choice([2023, 2024, 2025], 600)
+    said = {choice.value: choice.reason for choice in prepare(table).choices if choice.name == "units"}
+    assert "atoms at 0:00 (50 %)" in said["took"] and "whole minutes" in said["took"]
+    assert "atoms at 100% (50 %)" in said["share"]
+    assert "atoms at 0 days 00:05:00 (50 %)" in said["wait"]
+    assert said["year"] == "learned as a category: one of 2023, 2024, 2025"
+    (year,) = (column.reason for column in prepare(table).schema.table if column.name == "year")
+    assert year == "number: one of 2023, 2024, 2025"

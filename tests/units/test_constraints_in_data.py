@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scorefield import fit
+from scorefield.cli.entry import main
 from scorefield.data import Schema
-from scorefield.fitting import prepare
+from scorefield.fitting import Options, prepare
 from scorefield.settings import Data
 from scorefield.units.constraints_in_data import ordered_columns
 
@@ -57,9 +58,39 @@ def test_no_order_among_independent_columns_or_ranges_that_lie_apart():
     assert not orders(pandas.DataFrame({"age": rng.integers(18, 90, 300), "year": rng.integers(1990, 2024, 300)}))
 
 
+def found(table, **wishes):
+    choices = prepare(table, Options(Data(**wishes))).choices
+    return [choice.value for choice in choices if choice.name == "constraint"]
+
+
+def test_what_is_declared_or_broken_by_one_row_or_refused_is_not_said():
+    """Each of 400 rows is asked, those that are held out too; complete samples cannot keep to what is missing."""
+    table = stays(400)
+    assert found(table) == ["`begin of stay` < end"]
+    assert found(table, constraints=("end > `begin of stay`",)) == []
+    for row in range(0, 400, 100):
+        wrong = table.copy()
+        wrong.loc[row, "end"] = wrong.loc[row, "begin of stay"] - pandas.Timedelta("1D")
+        assert found(wrong) == []
+    table["letter"] = np.where(table["end"].dt.year == 2099, None, table["cost"].round(1))
+    table["letter"] = table["letter"].astype(float)
+    table["left"] = table["letter"].notna()
+    assert found(table) == ["missing(letter) == (left == False)", "`begin of stay` < end"]
+    assert found(table, missing="complete") == ["`begin of stay` < end"]
+
+
+def test_the_command_line_says_how_to_declare_what_it_found(tmp_path, capsys):
+    stays(300).to_csv(tmp_path / "t.csv", index=False)
+    assert main(["fit", str(tmp_path / "t.csv"), "-o", str(tmp_path / "run"), "--steps", "2"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert "constraint: `begin of stay` < end (holds in every row)" in lines
+    (advice,) = (line for line in lines if line.endswith("--constraints '`begin of stay` < end'"))
+    assert advice.startswith("samples may break a constraint that is not declared")
+
+
 def test_fit_says_the_constraint_and_samples_keep_to_it():
     table = stays(300)
-    said = {choice.value: choice.reason for choice in prepare(table).choices if choice.name == "units"}
-    assert "'`begin of stay` < end' in all rows, which samples keep to with that constraint" in said["end"]
+    (said,) = (choice for choice in prepare(table).choices if choice.name == "constraint")
+    assert said.value == "`begin of stay` < end" and "holds in every row" in said.reason
     kept = fit(table, steps=20, data=Data(constraints=("`begin of stay` < end",))).sample(200)
     assert (kept["begin of stay"] < kept["end"]).all()

@@ -10,7 +10,7 @@ import scorefield
 from scorefield.data import ArrayRows, Schema
 from scorefield.units import ColumnMap, choose_units
 from scorefield.units.cycles import Cycles, on_cycle
-from scorefield.units.fit_cycle import fit_cycle
+from scorefield.units.fit_cycle import _possible, fit_cycle
 from scorefield.units.wishes import Wishes
 
 pandas = pytest.importorskip("pandas")
@@ -56,6 +56,32 @@ def test_shares_of_hours_are_those_of_the_data(p, said):
     assert (np.abs(shares - exact) < 4 * errors + 2e-3 * (exact == 0)).all()
     assert shares.sum() == pytest.approx(1, abs=1e-12) and shares.min() > 0
     assert shares[exact == 0].sum() < 0.02  # on Saturdays also in the afternoon, as on other days
+
+
+@pytest.mark.parametrize("parameter", [1 / 7, 0.5])
+def test_parts_that_hold_nothing_may_be_impossible(parameter):
+    """By Bayes' theorem from prior odds of 1, with the probability of n values elsewhere by Polya's urn."""
+    prior = np.full(7, parameter)
+    for count in (1, 10, 1000):
+        drawn = np.arange(count)
+        empty = np.prod((6 * parameter + drawn) / (7 * parameter + drawn))
+        counts = np.array([count, 0, 0, 0, 0, 0, 0.0])
+        assert _possible(counts, prior) == pytest.approx([1.0] + 6 * [empty / (1 + empty)], rel=1e-9)
+
+
+def test_days_without_a_date_get_out_of_the_way_as_data_grow_and_rare_ones_stay():
+    """Days of the week, of 3,000 dates none on weekends: less than one in 10,000 is; of a weekday in 500, one in 500 is."""
+    weekend = []
+    for count in (100, 3000):
+        days = np.repeat(np.arange(5.0), count // 5) + 7 * (np.arange(count) % 52)
+        cycle, _ = fit_cycle(days, (0.0, 7.0))
+        weekend.append(np.diff(on_cycle(np.array([4.5, 6.5]), cycle))[0] / 7)
+        log_slope = Cycles([ColumnMap(cycle=torch.from_numpy(cycle.numpy()))])(torch.tensor([[5.0], [2.0]]).double())[1]
+        assert -10 < float(log_slope[0] - log_slope[1]) < -3  # rare, and not impossible: its log-density is finite
+    assert weekend[1] < 1e-4 and 20 * weekend[1] < weekend[0] < 0.01
+    days[:6] = 5 + 7 * np.arange(6)
+    cycle, _ = fit_cycle(days, (0.0, 7.0))
+    assert np.diff(on_cycle(np.array([4.5, 5.5]), cycle))[0] / 7 == pytest.approx(0.002, rel=0.1)
 
 
 def test_weekdays_alone_have_seven_parts_and_hours_alone_one_day():

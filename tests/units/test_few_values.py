@@ -40,7 +40,8 @@ def test_few_values_are_a_category():
         x = np.stack((rng.random(rows) < 0.03, 7 - 2 * (rng.random(rows) < 0.4), *drawn), 1)
         choice = choose_units(ArrayRows(x.astype(float)))
         assert [m.levels for m in choice.units.columns] == expected
-        assert choice.reasons[:3] == ("category: 0 or 1", "category: 5 or 7", "category: 3 values")
+        said = [f"learned as a category: one of {values}" for values in ("0, 1", "5, 7", "0, 1, 2")]
+        assert [*choice.reasons[:3]] == said
     with pytest.raises(ValueError, match="3 levels stand for as many atoms"):
         ColumnMap(levels=3, atoms=BINARY.atoms)
 

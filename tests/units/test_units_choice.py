@@ -180,7 +180,7 @@ def test_lattices_and_codes():
     halves = rng.integers(50, 74, 3000) * 0.5
     tenths, codes = (60 + 4 * rng.normal(size=3000)).round(1), rng.choice([0, 5, 100], 3000, p=[0.5, 0.3, 0.2])
     found = choose_units(ArrayRows(np.stack((halves, tenths, codes), 1)))
-    assert found.reasons == ("atoms: 24 values", "affine, steps of 0.1", "category: 3 values")
+    assert found.reasons == ("atoms: 24 values", "affine, steps of 0.1", "learned as a category: one of 0, 5, 100")
     x = drawn(found.units)
     assert set(x[:, 0]) == set(halves) and set(x[:, 2]) == {0.0, 5.0, 100.0}
     assert set(x[:, 1]) - set(tenths) and (np.round(x[:, 1], 1) == x[:, 1]).all()
@@ -269,7 +269,7 @@ def test_wishes_for_arrays():
     [
         (Wishes(log=("a",)), "there is no column 'a' to transform: columns are 0, 1"),
         (Wishes(bounds={0: (1.0, 0.0)}), "bounds of column 0 must be increasing, got 1 and 0"),
-        (Wishes(bounds={1: (0.0, 1.0)}), r"column 1 is declared to be in \[0.0, 1.0\] and holds -"),
+        (Wishes(bounds={1: (0.0, 1.0)}), r"column 1 is declared to be in \[0, 1\] and holds -"),
         (Wishes(log=(1,)), "the logarithm of column 1 needs values of one sign, it holds -"),
     ],
 )

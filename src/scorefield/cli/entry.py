@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnknownCommandError
 
 import scorefield
 
@@ -26,6 +26,7 @@ from ..reading import deliberate, one_line, out_of_memory
 from .inputs import check_output
 from .launching import complain, launched, shares
 from .options import names_of, with_new_words
+from .other_words import pointed_to
 from .stopping import Stopped, stoppable
 from .terminal import with_options
 from .unwrapping import unwrap_all
@@ -138,6 +139,8 @@ def _message(error: Exception, words: Sequence[str]) -> str:
     text = str(error)
     if isinstance(error, CycloptsError) and "-" in words:
         return "data are read from files and written to files, not to pipes: name a file in place of -"
+    if isinstance(error, UnknownCommandError) and words and (pointer := pointed_to(words[0])):
+        return f"there is no command {words[0]}: {pointer}"
     if isinstance(error, OSError) and error.errno is not None:
         text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
         text += ": free some space, then run the same again" if text.endswith(os.strerror(errno.ENOSPC)) else ""

@@ -58,6 +58,9 @@ def logprob(
 ) -> None:
     """Compute the log-density of each example under a model, in nats and in the units of the data, with its errors.
 
+    Densities of dates are per step of their column, a day of whole days or an hour of whole hours, and those of times of day
+    and durations in text per second. Categories, and numbers or dates that are values by themselves, have probabilities.
+
     Arguments:
         run: The folder of a run, or a model.safetensors.
         data: A file of data in the form of the training data, or a folder of files or of images.
@@ -99,6 +102,8 @@ def logprob(
         say(f"{beyond:,} of {len(found):,} data {what} where the model has probability 0: log-density -inf")
     say(f"{len(found):,} data: log-density {_mean(found.value)} nats{each}")
     say(f"their errors: {_median(found)}")
+    if per := [f"{column.name} per {column.density_unit}" for column in model.schema.table if column.density_unit]:
+        say(f"units of the densities of dates and times: {', '.join(per)}")
     if draws is not None:
         bits = model.density(seed=seed, **solver, shared=True).bits_per_dim(x, draws)
         columns |= {"bits_per_dim": bits.value, "bits_per_dim_error": bits.standard_error}

@@ -14,6 +14,7 @@ from cyclopts.config import Dict
 from ..progress import part
 from ..reading import reading, text_of
 from ..settings import RENAMED, Data, with_new_names
+from .launching import first
 from .terminal import notes, say
 
 if TYPE_CHECKING:
@@ -286,6 +287,9 @@ class Conditions:
             if self.guidance != 1 or self.guidance_interval is not None:
                 raise ValueError(f"--guidance {self.guidance:g} sharpens a context: give one with --given")
             self._check(model)
+            if model.context is not None and first():
+                names = " ".join(f"{name}=…" for name in model.context.names)
+                say(f"no context is given, and this is of data of all contexts together; of one: --given {names}")
             return model
         interval: dict[str, Any] = {} if self.guidance_interval is None else {"interval": self.guidance_interval}
         given = self._context(model)

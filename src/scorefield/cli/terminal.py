@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 from ..display import visible
 
-__all__ = ["notes", "number", "say", "table", "with_options"]
+__all__ = ["notes", "number", "quoted", "say", "table", "with_options"]
 
 _NAME, _SHORT = 44, 12  # characters that are never broken into lines, in the first column and in others
 
@@ -46,6 +47,16 @@ def with_options(text: str) -> str:
         return f"--{found[1].replace('_', '-')} {' '.join(re.findall(values, found[2]))}"
 
     return re.sub(listed, option, text)
+
+
+def quoted(text: str) -> str:
+    """A text as one word of a shell, in double quotes where that is easier to read.
+
+    Example:
+        >>> print(quoted("missing(a) == (b == 'no')"), quoted("a < `b c`"))
+        "missing(a) == (b == 'no')" 'a < `b c`'
+    """
+    return f'"{text}"' if "'" in text and not re.search(r'["$`\\!]', text) else shlex.quote(text)
 
 
 def number(value: Any) -> str:

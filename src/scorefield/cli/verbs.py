@@ -20,7 +20,7 @@ from ..progress import part
 from ..settings import Network, Training
 from .launching import complain, shares_work
 from .options import Choices, Form, Reading, from_file
-from .terminal import number, say, table, with_options
+from .terminal import number, quoted, say, table, with_options
 
 if TYPE_CHECKING:
     from ..data import Schema
@@ -183,6 +183,7 @@ def _introduce(plan: Plan) -> None:
     say(f"data: {plan.prepared.summary.count:,} of shape {form} ({schema.dtype}); {schema.reason}")
     _columns(schema)
     _relations(plan)
+    _constraints(plan)
     parts = plan.prepared.split
     for line in (f"held out: {parts.said}" if parts.said else "", f"warning: {parts.warning}" if parts.warning else ""):
         if line:
@@ -231,6 +232,19 @@ def _relations(plan: Plan) -> None:
         say(f"relation: {textwrap.shorten(str(choice.value), _WORDS, placeholder=' …')} ({choice.reason})")
     if len(found) > _RELATIONS:
         say(f"… and {len(found) - _RELATIONS:,} more relations: scorefield info")
+
+
+def _constraints(plan: Plan) -> None:
+    """Says which constraints hold in every row, and how samples keep to them."""
+    found = [str(choice.value) for choice in plan.choices if choice.name == "constraint"]
+    for text in found[:_RELATIONS]:
+        say(f"constraint: {text} (holds in every row)")
+    if found:
+        words = " ".join(map(quoted, found[:_RELATIONS]))
+        rest = f"; {len(found) - _RELATIONS:,} more: scorefield info" if len(found) > _RELATIONS else ""
+        say(
+            f"samples may break a constraint that is not declared; what is a rule of yours: --constraints {words}{rest}"
+        )
 
 
 @contextlib.contextmanager

@@ -165,7 +165,7 @@ def beyond(schema: Schema, x: Tensor, known: Tensor) -> list[str]:
         with np.errstate(invalid="ignore"):
             off = known[:, place].numpy() & ((numbers < column.range[0]) | (numbers > column.range[1]))
         if off.any():
-            value, low, high = (_written(column, n) for n in (numbers[off][0], *column.range))
+            value, low, high = (column.spelled(float(n)) for n in (numbers[off][0], *column.range))
             said.append(f"{column.name}={value} lies outside of the data ({low} to {high})")
     return said
 
@@ -244,15 +244,8 @@ def _refusal(schema: Schema, place: int, name: Name, value: Any, number: float) 
     low, high = (end if side is None else side for side, end in zip(column.sides, (-np.inf, np.inf)))
     outside = column.bounds == (None, None) != column.limits and not low <= number <= high
     wider = ", or fit with bounds=… that have room for it" if outside else ""
-    return f"column {name!r} takes {got}: give such a value, as {_written(column, float(np.clip(number, low, high)))}{wider}"
-
-
-def _written(column: Column, number: float) -> str:
-    """A number of a column as it comes back."""
-    value = column.decode(np.array([number])).iloc[0]
-    if isinstance(value, float | np.floating):
-        return f"{value:.6g}"
-    return str(value).removesuffix(" 00:00:00")
+    (nearest,) = column.read(column.decode(np.array([float(np.clip(number, low, high))]))).tolist()
+    return f"column {name!r} takes {got}: give such a value, as {column.spelled(nearest)}{wider}"
 
 
 def _listed(value: Any) -> list[Any]:

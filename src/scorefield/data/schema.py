@@ -203,6 +203,23 @@ class Schema:
         """The shape of an example for networks: `(F,)` or `(C, *S)`."""
         return self.layout.inner_shape
 
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What the channels of a grid are called: the names of variables, or their numbers; empty for vectors."""
+        if self.structure == "vector":
+            return ()
+        named = tuple(str(variable.name) for variable in self.variables)
+        return named or tuple(f"channel {c}" for c in range(self.inner_shape[0]))
+
+    def name_of(self, place: int) -> str:
+        """Which number of a row is at a place of the flat internal layout: `'age'`, `column 3`, `channel 1 at (0, 5)`."""
+        if self.structure == "vector":
+            return f"column {place}" if self.columns is None else repr(self.columns[place])
+        channel, *at = (int(i) for i in np.unravel_index(place, self.inner_shape))
+        where = f"({', '.join(map(str, at))})" if len(at) > 1 else f"place {at[0]}"
+        names = self.channel_names
+        return f"the value at {where}" if len(names) == 1 and not self.variables else f"{names[channel]} at {where}"
+
     def rows(self, x: Any) -> Rows:
         """Data of this schema as rows in the internal layout, read when they are taken.
 

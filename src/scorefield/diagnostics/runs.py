@@ -34,7 +34,7 @@ def diagnose_run(
         x: The data that were fitted; read again from where they came from by default.
         seed: The seed of the noise.
         device: Where the network computes; by default a GPU if there is one, or the device of a `RunData`.
-        progress: Whether a bar is shown; by default in a terminal or a notebook.
+        progress: Whether a bar is shown; by default in a terminal or a notebook, and elsewhere one line of what takes long.
 
     Raises:
         FileNotFoundError: If the run has no model yet.

@@ -164,7 +164,7 @@ def evaluate_run(
         target: The name of the column of a table that is predicted from the others; the last category by default.
         device: Where the network computes; by default a GPU if there is one, or the device of a `RunData`. Tests of
             samples run on the CPU.
-        progress: Whether a bar is shown; by default in a terminal or a notebook.
+        progress: Whether a bar is shown; by default in a terminal or a notebook, and elsewhere one line of what takes long.
 
     Raises:
         FileNotFoundError: If the run has no model yet.

@@ -22,6 +22,7 @@ from ..progress import part
 from ..settings import Training
 from ..units import Relations, Standardize, Units, Wishes, choose_units
 from ..warned import warn_outside
+from .found_constraints import found_constraints
 from .options import GIVEN, Choice, Options
 from .prepared import Prepared, PreparedContext, chosen, standardized, states, width_of
 from .readings import prepare_readings
@@ -84,7 +85,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
         relations = Relations(rows.shape[1]) if plain else relations_of(rows, schema)
         found_relations = _of_relations(relations, schema, () if plain else relations_of_known_values(rows, schema))
     schema = unclipped(schema, relations)
-    parts = chosen_split(x, rows, options.data, options.seed, groups, schema.columns, options.windows)
+    parts = chosen_split(x, rows, options.data, options.seed, groups, schema.name_of, options.windows)
     columns = schema.table
     if relations:
         rows, columns = IndependentRows(rows, relations), independent_columns(schema, relations)
@@ -94,7 +95,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     choices = [Choice("structure", schema.structure, schema.reason)]
     choices += [Choice("held out", f"{len(parts.held_out):,} rows", parts.said)] if parts.said else []
     choices += [Choice("left out", repr(name), reason) for name, reason in schema.left_out]
-    choices += found_relations
+    choices += [*found_relations, *found_constraints(x, schema, parts.train, columns, options.seed)]
     wishes = _wishes(options, schema, columns, relations, len(parts.train))
     with part(0.5, 0.9):
         form = _units(options, wishes, _integer(schema, relations), columns, parts.train, summary)

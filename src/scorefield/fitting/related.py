@@ -76,7 +76,7 @@ def relations_of(rows: Rows, schema: Schema) -> Relations:
         ValueError: If a declared equation does not hold.
     """
     table = schema.table
-    names = schema.columns if schema.structure == "vector" else None
+    names = schema.columns if schema.structure == "vector" else schema.channel_names
     candidates = [not column.size and not column.missing for column in table] or None
     bounds = [column.bounds for column in table] or None
     found = find_relations(rows, names, candidates, bounds, declared(schema))

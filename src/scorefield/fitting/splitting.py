@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,7 +112,7 @@ def chosen_split(
     data: Data,
     seed: int,
     groups: Any = None,
-    names: Sequence[object] | None = None,
+    name_of: Callable[[int], str] = "column {}".format,
     windows: bool = True,
 ) -> Split:
     """The split that a user asks for; copies of a row stay together unless any rows may be held out.
@@ -123,7 +123,7 @@ def chosen_split(
         data: What the user says: the part, groups or time, and whether equal rows stay together.
         seed: The seed.
         groups: A label for each row, in place of a column that `data` names.
-        names: The names of the columns, for a warning.
+        name_of: What a number of a row is called, by its place, for a warning.
         windows: Whether overlapping windows are looked for.
 
     Raises:
@@ -146,7 +146,9 @@ def chosen_split(
     overlap = overlap_of(rows) if part and windows else None
     if overlap is not None:
         return _of_windows(rows, part, seed, overlap, data.split == "distinct")
-    return _by_distinct_rows(rows, part, seed, names) if part and data.split == "distinct" else split(rows, part, seed)
+    return (
+        _by_distinct_rows(rows, part, seed, name_of) if part and data.split == "distinct" else split(rows, part, seed)
+    )
 
 
 def _by_time(rows: Rows, part: float, seed: int, order: np.ndarray, overlap: Overlap | None, by: str = "") -> Split:
@@ -174,7 +176,7 @@ def _of_windows(rows: Rows, part: float, seed: int, overlap: Overlap, chosen: bo
     return replace(split(rows, part, seed), warning=f"{what}, so that {leak}: {advice}")
 
 
-def _by_distinct_rows(rows: Rows, part: float, seed: int, names: Sequence[object] | None) -> Split:
+def _by_distinct_rows(rows: Rows, part: float, seed: int, name_of: Callable[[int], str]) -> Split:
     """A random split in which copies of a row stay together, where that leaves the part that is asked for."""
     repeats = repeats_of(rows, shared=True)
     counted = f"{repeats.count:,} rows, {repeats.distinct:,} distinct"
@@ -188,10 +190,10 @@ def _by_distinct_rows(rows: Rows, part: float, seed: int, names: Sequence[object
         if found is not None and wanted / _OFF <= share <= wanted * _OFF:
             unlike = dependence_of(rows.subset(np.sort(one)), seed)
             words = f"{counted}: by distinct rows, because {repeats.reason}"
-            return replace(found, said=words, warning=_warning(unlike, names))
+            return replace(found, said=words, warning=_warning(unlike, name_of))
         what = f"distinct ones would hold out {100 * share:.0f} %, not {100 * part:.0f} %"
         said = f"{counted}: by rows, because {what}; copies of rows that are trained on are held out"
-    return replace(split(rows, part, seed), said=said, warning=_warning(dependence_of(rows, seed), names))
+    return replace(split(rows, part, seed), said=said, warning=_warning(dependence_of(rows, seed), name_of))
 
 
 def _numbered(codes: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -209,12 +211,11 @@ def _by_groups(found: Split, codes: np.ndarray, part: float) -> str:
     return f"{held:,} of {total:,} groups, with {rows:,} of {whole:,} rows{off}"
 
 
-def _warning(found: Any, names: Sequence[object] | None) -> str:
+def _warning(found: Any, name_of: Callable[[int], str]) -> str:
     if found is None or not found.dependent:
         return ""
-    column = f"column {found.column}" if names is None else repr(names[found.column])
     return (
-        f"neighbouring rows are alike ({column}: rank correlation {found.correlation:.2f} with the next row): "
+        f"neighbouring rows are alike ({name_of(found.column)}: rank correlation {found.correlation:.2f} with the next row): "
         'if rows follow each other in time, hold out the last ones, split="time" (--split time); if several belong to one '
         "subject, name it, groups=… (--groups); if the file is merely sorted, nothing is wrong"
     )

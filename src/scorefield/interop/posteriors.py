@@ -84,7 +84,7 @@ class SimulationPosterior(metaclass=abc.ABCMeta):  # shared by the methods here,
             sample_shape: How many, as a shape or as a number.
             x: What was observed; by default that of `set_default_x`.
             seed: The seed.
-            show_progress_bars: Whether a bar is shown; by default in a terminal or a notebook.
+            show_progress_bars: Whether a bar is shown; by default in a terminal or a notebook, and elsewhere one line.
             how: Further arguments of this kind of posterior.
 
         Returns:

@@ -127,7 +127,7 @@ def fit(
         tensorboard: Whether the run's folder also gets a log for TensorBoard.
         begin: Is called once with all that was chosen, before the first step.
         watch: Is called after every step.
-        progress: Whether a bar is shown; by default in a terminal or a notebook.
+        progress: Whether a bar is shown; by default in a terminal or a notebook, and elsewhere one line of what takes long.
 
     Warns:
         UserWarning: If columns are left out, as identifiers or free text; if neighbouring rows are alike, so that held-out

@@ -11,6 +11,7 @@ import torch
 from .column_map import Base, ColumnMap
 from .fit_map import ColumnForm, fit_base, fit_quantile
 from .number_maps import smooth_states
+from .wishes import Wish
 
 __all__ = ["BALANCED", "Candidate", "shape_of"]
 
@@ -57,12 +58,12 @@ class Candidate:
         found: np.ndarray = states[:, 0].numpy()
         return found
 
-    def words(self, line: np.ndarray, why: str) -> str:
-        """What it is and why: as asked, or by how much it is better than the simplest one."""
+    def words(self, line: np.ndarray, why: str, wish: Wish | None = None) -> str:
+        """What it is and why: as asked, or by how much it is better than the simplest one; bounds as the column writes them."""
         if self.is_affine:
             return f"affine: {why}" if why else "affine"
         if not self.spline:
-            return f"{self.base}: {why if why == 'as asked' else self._range(line)}"
+            return f"{self.base}: {why if why == 'as asked' else self._range(line, wish or Wish())}"
         start = "quantile" if self.base == "affine" else f"quantile of {self.base}"
         start += " by cells of the lattice" if self.by_cells else ""
         reason = why if why == "as asked" else f"{shape_of(line)}, {why}"
@@ -74,16 +75,17 @@ class Candidate:
         both = names[0] if names[0] == names[1] else f"{names[0]} below, {names[1]} above"
         return f"tails of {100 * beyond:.2g} %: {both}"
 
-    def _range(self, line: np.ndarray) -> str:
+    def _range(self, line: np.ndarray, wish: Wish) -> str:
         low, high = self.form.plain.extent
+        ends = ["" if end is None else wish.spelled(end) for end in (self.form.lower, self.form.upper)]
         if self.base == "logit":
-            return f"between {self.form.lower:.6g} and {self.form.upper:.6g}"
+            return f"between {ends[0]} and {ends[1]}"
         distance = line - low if math.isfinite(low) else high - line
         first, last = np.quantile(distance, (0.001, 0.999))
         decades = math.log10(last / max(first, 1e-300))
-        side = f"above {self.form.lower:.6g}" if math.isfinite(low) else f"below {self.form.upper:.6g}"
+        side = f"above {ends[0]}" if math.isfinite(low) else f"below {ends[1]}"
         spans = f"spans {decades:.0f} decades" if decades >= 1.5 else "one-sided"
-        return f"{'positive' if self.form.lower == 0 else side}, {spans}"
+        return f"{'positive' if self.form.lower == 0 and wish.positive else side}, {spans}"
 
 
 def shape_of(line: np.ndarray) -> str:

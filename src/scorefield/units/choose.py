@@ -18,7 +18,6 @@ from .choose_channels import choose_channels
 from .choose_map import choose_map
 from .column_map import ColumnMap
 from .columns import ColumnUnits
-from .constraints_in_data import constraints_in_words
 from .partly_equal import PartlyEqual, partial_equalities
 from .standardize import Standardize
 from .wishes import Wish, Wishes
@@ -77,9 +76,6 @@ def choose_units(
     if len(rows.shape) > 2:
         return UnitsChoice(*choose_channels(x, asked, summary, bool(wishes.names)))
     columns, reasons = _columns(x.numpy(), asked, wishes)
-    if table:
-        words = constraints_in_words(x.numpy(), table)
-        reasons = tuple(f"{why}{more}" for why, more in zip(reasons, words))
     if summary is not None:
         columns = tuple(_with_moments(m, summary, c) for c, m in enumerate(columns))
     if table and (found := _with_equalities(x.numpy(), columns, reasons, asked)):

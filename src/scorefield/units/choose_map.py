@@ -55,7 +55,7 @@ def choose_map(
 
     Example:
         >>> choose_map(np.arange(400) % 2.0, Wish())[1], choose_map(np.arange(400) % 4.0, Wish())[1]
-        ('category: 0 or 1', 'atoms: 4 values')
+        ('learned as a category: one of 0, 1', 'atoms: 4 values')
     """
     if wish.levels == 1 or not len(values):
         return ColumnMap(constant=0.0), "constant: one level" if len(values) else "no values: nothing is drawn"
@@ -63,21 +63,22 @@ def choose_map(
         return ColumnMap(levels=wish.levels), f"category: {wish.levels} levels"
     _check(values, wish)
     if values.min() == values.max():
-        return ColumnMap(constant=float(values[0])), f"constant: always {values[0]:.6g}"
+        return ColumnMap(constant=float(values[0])), f"constant: always {wish.spelled(values[0])}"
     form = find_form(values, _bounds(values, wish), distinct_rows, wish.week is not None)
     wishes = wishes or Wishes()
     if wish.transform == "log" and wish.bounds == (None, None):  # the logarithm of what is asked for, with one bound
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete and _is_category(len(form.values), len(values)):
         levels = len(form.values)
-        said = f"{form.values[0]:.6g} or {form.values[1]:.6g}" if levels == 2 else f"{levels} values"
-        return replace(form.plain, levels=levels), f"category: {said}"
+        return replace(
+            form.plain, levels=levels
+        ), f"learned as a category: one of {', '.join(map(wish.spelled, form.values))}"
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
     form, said = _with_cycle(form, values, wish)
     line = spread_over_cells(values, form, generator(wishes.seed))
     column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious))
-    return replace(column, separate=_is_separate(form, values)), _described(form, reason) + said
+    return replace(column, separate=_is_separate(form, values)), _described(form, reason, wish) + said
 
 
 def _is_category(values: int, rows: int) -> bool:
@@ -142,14 +143,15 @@ def _check(values: np.ndarray, wish: Wish) -> None:
     ):
         if outside:
             worst = values.min() if bound == low else values.max()
-            what = f"column {wish.name!r} is declared to be in [{low}, {high}] and holds {worst:.6g}"
+            ends = ", ".join("none" if end is None else wish.spelled(end) for end in (low, high))
+            what = f"column {wish.name!r} is declared to be in [{ends}] and holds {wish.spelled(worst)}"
             raise ValueError(f"{what}: widen the bounds, or leave out these rows")
 
 
 def _bounds(values: np.ndarray, wish: Wish) -> tuple[float | None, float | None]:
     """The declared bounds, or those that a transform needs: 0 for a logarithm, 0 and 1 for a logit."""
     low, high = float(values.min()), float(values.max())
-    what, holds = f"column {wish.name!r} needs", f"it holds {low:.6g} to {high:.6g}"
+    what, holds = f"column {wish.name!r} needs", f"it holds {wish.spelled(low)} to {wish.spelled(high)}"
     if wish.transform == "logit" and None in wish.bounds:
         if wish.bounds != (None, None) or low < 0 or high > 1:
             raise ValueError(f"the logit of {what} values in [0, 1] or two bounds, {holds}: give it bounds=(…, …)")
@@ -184,7 +186,7 @@ def _continuous(
     else:
         asked: Base = "affine" if wish.transform in ("affine", "quantile") else bounded
         chosen, why = Candidate(form, asked, wish.transform == "quantile"), "as asked"
-    return chosen.fit(line), chosen.words(line, why)
+    return chosen.fit(line), chosen.words(line, why, wish)
 
 
 def _best(
@@ -254,15 +256,15 @@ def _candidates(line: np.ndarray, form: ColumnForm, bounded: Base) -> list[Candi
     return found
 
 
-def _described(form: ColumnForm, reason: str) -> str:
+def _described(form: ColumnForm, reason: str, wish: Wish) -> str:
     """The reason, with atoms and lattice."""
     parts = []
     if form.values:
         order = np.argsort(form.probabilities)[::-1]
-        shown = ", ".join(f"{form.values[i]:.6g} ({100 * form.probabilities[i]:.2g} %)" for i in order[:3])
+        shown = ", ".join(f"{wish.spelled(form.values[i])} ({100 * form.probabilities[i]:.2g} %)" for i in order[:3])
         parts.append(f"atoms at {shown}{f' and {len(order) - 3} more values' if len(order) > 3 else ''}, else {reason}")
     else:
         parts.append(reason)
     if form.lattice[1]:
-        parts.append(f"steps of {form.lattice[1] / form.lattice[2]:.6g}")
+        parts.append(wish.spacing(form.lattice[1] / form.lattice[2]))
     return ", ".join(parts)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.columns import Column
 
-__all__ = ["constraints_in_words", "ordered_columns", "skipped_where"]
+__all__ = ["constraints_in_data", "ordered_columns", "skipped_where"]
 
 _LEVELS = 32  # of a column, at most, that says where another one is missing
 _ROWS = 20  # for each of its values, at least, and on either side
@@ -19,21 +19,16 @@ _VALUES = 10  # of each column, at most, that have no order worth a constraint
 _EXPECTED = 20  # rows out of order, at least, if the columns were independent
 
 
-def constraints_in_words(x: np.ndarray, table: Sequence[Column]) -> list[str]:
-    """What is said of each column after its reason; "" for most.
+def constraints_in_data(x: np.ndarray, table: Sequence[Column], complete: bool = False) -> list[str]:
+    """The constraints that rows keep, as text: of columns that are missing where another one says so, and of an order.
 
     Arguments:
         x: Rows, `(N, C)`, NaN where a value is missing.
         table: The columns.
+        complete: Whether samples miss nothing, so that nothing is said of what is missing.
     """
-    found = [""] * len(table)
-    for c, constraint in skipped_where(x, table).items():
-        kept = f"which nearly all samples keep to, and all with the constraint {constraint!r}"
-        found[c] += f", as another column says, {kept}"
-    for c, constraints in ordered_columns(x, table).items():
-        which = "that constraint" if len(constraints) == 1 else "these constraints"
-        found[c] += f", {' and '.join(map(repr, constraints))} in all rows, which samples keep to with {which}"
-    return found
+    skipped = [] if complete else [*skipped_where(x, table).values()]
+    return skipped + [text for several in ordered_columns(x, table).values() for text in several]
 
 
 def skipped_where(x: np.ndarray, table: Sequence[Column]) -> dict[int, str]:

@@ -155,8 +155,34 @@ def _share(place: np.ndarray, width: float, size: int) -> np.ndarray:
     counts, independent = _counts(place, width, size)
     effective = counts * independent / counts.sum()
     prior = max((1 / size, 0.5), key=lambda a: _log_marginal(effective, np.full(size, a)))
-    found: np.ndarray = (counts + prior) / (counts.sum() + size * prior)
+    return _expected(counts, np.full(size, prior), _possible(effective, np.full(size, prior)))
+
+
+def _expected(counts: np.ndarray, prior: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """The mean of the posterior distribution of the probability of each part, which may be impossible, `(size,)`."""
+    weight = (counts + prior) * possible
+    found: np.ndarray = weight / weight.sum()
     return found
+
+
+def _possible(counts: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """The probability that a part is possible, `(size,)`, if half of the parts are beforehand: 1 where something lies.
+
+    Where nothing does, it falls with the number of values, by how likely that is under the Dirichlet distribution.
+
+    Arguments:
+        counts: How many independent values lie in each part, `(size,)`.
+        prior: The parameters of the Dirichlet distribution, `(size,)`.
+
+    Example:
+        >>> _possible(np.array([50.0, 0.0]), np.ones(2)).round(3)  # nothing in the second one: 1 / 51 if it is possible
+        array([1.   , 0.019])
+    """
+    total, number = float(prior.sum()), float(counts.sum())
+    others = [max(float(total - each), 1e-300) for each in prior]
+    shift = np.array([math.lgamma(each + number) - math.lgamma(each) for each in others])
+    chance = np.exp(shift + math.lgamma(total) - math.lgamma(total + number))
+    return np.where(counts > 0, 1.0, chance / (1 + chance))
 
 
 def _by_weekday(place: np.ndarray, day: int, days: np.ndarray, hours: np.ndarray) -> np.ndarray | None:
@@ -170,6 +196,7 @@ def _by_weekday(place: np.ndarray, day: int, days: np.ndarray, hours: np.ndarray
         gains = [_log_marginal(own * scale, prior) - alike for prior in priors]
         best = int(np.argmax(gains))
         prior = priors[best] / (scale if best else 1)
-        found.append((own + prior) / (own.sum() + prior.sum()) if gains[best] > 0 else hours)
+        possible = _possible(own * scale, priors[best])
+        found.append(_expected(own, prior, possible) if gains[best] > 0 else hours)
         evidence += max(0.0, gains[best])
     return None if evidence < _CLEAR else _share(place, day, len(days))[:, None] * np.stack(found)

@@ -23,6 +23,7 @@ class Wish:
         missing: Whether values may be missing.
         week: Of dates, at which number a week begins, and how many make one.
         clock: Of dates whose clock is put forward and back, encoded numbers and what it shows there, as `ColumnMap` has it.
+        column: The column of a table, which knows how its values are written; None for arrays.
     """
 
     name: Name = None
@@ -32,6 +33,20 @@ class Wish:
     missing: bool = False
     week: tuple[float, float] | None = None
     clock: tuple[tuple[float, ...], ...] | None = None
+    column: Column | None = None
+
+    def spelled(self, number: float) -> str:
+        """A value as the column writes it, for reasons and messages."""
+        return f"{number:.6g}" if self.column is None else self.column.spelled(number)
+
+    def spacing(self, step: float) -> str:
+        """The spacing of values in words."""
+        return f"steps of {step:.6g}" if self.column is None else self.column.spacing(step)
+
+    @property
+    def positive(self) -> bool:
+        """Whether 0 is where positive values begin, and not a date, say."""
+        return self.column is None or self.column.readable
 
     @property
     def free(self) -> bool:
@@ -76,7 +91,7 @@ class Wishes:
         """
         columns = [Wish(name) for name in self.names or range(count)]
         if table:
-            columns = [Wish(c.name, c.transform, c.bounds, c.size, c.missing, c.week, c.clock) for c in table]
+            columns = [Wish(c.name, c.transform, c.bounds, c.size, c.missing, c.week, c.clock, c) for c in table]
         places = {i: i for i in range(len(columns))} | {c.name: i for i, c in enumerate(columns)}
         for name in (*self.log, *self.bounds):
             if name not in places:

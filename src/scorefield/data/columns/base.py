@@ -129,6 +129,28 @@ class Column(abc.ABC):
         """Where the clock of dates is put forward or back: encoded numbers, and what it shows there; None if it never is."""
         return None
 
+    def spelled(self, number: float) -> str:
+        """An encoded number as the column writes it, also a bound that no value reaches."""
+        if self.readable:
+            return f"{number:.6g}"
+        return str(self.decode(np.array([number])).iloc[0]).removesuffix(" 00:00:00")
+
+    def spacing(self, step: float) -> str:
+        """The spacing of encoded numbers in words."""
+        return f"steps of {step:.6g}"
+
+    @property
+    def density_unit(self) -> str:
+        """What its densities are per, in words: a day, of dates in whole days; "" for a unit of the numbers as they stand."""
+        if self.kind != "date":
+            return ""
+        words = self.spacing(1.0)
+        return (
+            words.removeprefix("whole ").removesuffix("s")
+            if words.startswith("whole ")
+            else words.removeprefix("steps of ")
+        )
+
     def meant(self, value: Any) -> Any:
         """A value that a person gives, as it stands in the column: true for "yes", or a decimal comma."""
         return value

@@ -219,9 +219,7 @@ class ClockTime(Written):
         first, last = (str(form.text(end)) for end in (least, most))
         what = "time" if day else "duration"
         words = f"{what}: {first} to {last}" + ", in minutes and seconds" * form.minutes
-        words += next(
-            (f", {_steps(inner.step / s)} {n}" for s, n in _PERIODS if inner.step and inner.step % s == 0), ""
-        )
+        words += f", {_spacing(inner.step)}" if _spacing(inner.step) else ""
         missing = int(np.isnan(seconds).sum())
         return cls(name, str(values.dtype), missing > 0, words + missing_share(missing, len(values)), inner, form)
 
@@ -242,6 +240,9 @@ class ClockTime(Written):
 
     def text(self, number: float) -> Any:
         return self.form.text(number)
+
+    def spacing(self, step: float) -> str:
+        return _spacing(step) or super().spacing(step) + " seconds"
 
     def comparable(self, values: Series[Any]) -> Series[Any]:
         import pandas
@@ -278,6 +279,11 @@ def _of_day(inner: Number, unit: float, most: float) -> tuple[float, float]:
         (inner.step, inner.origin % inner.step) if inner.step >= 1 == unit or inner.step >= 60 else (unit, 0.0)
     )
     return first, float(_DAY) if most == _DAY else first + step * math.floor((_DAY - unit - first) / step + 1e-6)
+
+
+def _spacing(step: float) -> str:
+    """A spacing of some seconds in words; empty for none, and for fractions of seconds."""
+    return next((f"{_steps(step / s)} {n}" for s, n in _PERIODS if step and step % s == 0), "")
 
 
 def _steps(count: float) -> str:

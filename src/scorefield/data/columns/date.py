@@ -39,6 +39,11 @@ _HOURS = 2  # of a day, at least, that are worth a note if no time is within the
 _WEEKS = 2  # at least, of which hours and weekdays are looked at
 _OFTEN = 1e-3  # of a day, the smallest part that dates are taken to fill
 _UNLIKELY = math.log(1e-6)  # the logarithm of a probability
+_ENOUGH, _SHARED, _SHARE = (
+    30,
+    10,
+    0.002,
+)  # other dates, and rows at least that share one which stands for something else
 _CERTAIN = 12  # distinct dates from which a common period is not chance
 
 
@@ -138,9 +143,10 @@ class Date(Column):
                 facts["by_clock"], period, ticks = True, longer, shown_ticks
         facts |= {"unit": unit, "origin": int(ticks[0]), "period": period}
         facts["last"] = int((ticks[-1] - ticks[0]) // period)
-        words = _in_words(shown_ticks[[0, -1]], unit, period, facts.get("difference", False))
+        apart = _apart(shown_ticks)
+        words = _in_words(shown_ticks, apart, unit, period, facts.get("difference", False))
         column = cls(name, str(values.dtype), lost > 0, words + missing_share(lost, len(times)), **facts)
-        left_out = column._left_out((np.unique(ticks) - column.origin) / period)
+        left_out = column._left_out((np.unique(ticks[~np.isin(shown_ticks, apart)]) - column.origin) / period)
         column = replace(column, reason=column.reason + left_out)
         return column._within(bounds) if column.difference and bounds != (None, None) else column
 
@@ -192,6 +198,10 @@ class Date(Column):
         """Its spacing, in words."""
         what = "differences of times" if self.difference else "dates"
         return f"{what} in {_spacing(self.period, self.unit) or f'steps of {self.period:,} {self.unit}'}"
+
+    def spacing(self, step: float) -> str:
+        ticks = round(step * self.period)
+        return _spacing(ticks, self.unit) or f"steps of {ticks:,} {self.unit}"
 
     @property
     def line(self) -> tuple[Fraction, Fraction] | None:
@@ -429,18 +439,34 @@ def _period(ticks: np.ndarray, second: int) -> int:
     return next((p for p in usual if p <= divisor and divisor % p == 0), 1)
 
 
-def _in_words(ends: np.ndarray, unit: str, period: int, difference: bool) -> str:
-    """What a person may want to know of the column."""
+def _apart(ticks: np.ndarray) -> list[int]:
+    """Dates at an end, of sorted ones, that many rows share and that lie far from all others, as 2099-12-31 does for no end."""
+    found: list[int] = []
+    rest, ends = ticks, [0, -1]
+    while ends:
+        end = ends.pop()
+        others = rest[rest != rest[end]]
+        if len(others) < _ENOUGH or len(rest) - len(others) < max(_SHARED, _SHARE * len(ticks)):
+            continue
+        first, last = np.quantile(others, (0.05, 0.95))
+        if 2 * abs(int(rest[end]) - int(others[end])) >= last - first:
+            found, rest, ends = [*found, int(rest[end])], others, [*ends, end]
+    return found
+
+
+def _in_words(ticks: np.ndarray, apart: list[int], unit: str, period: int, difference: bool) -> str:
+    """What a person may want to know of sorted times, some of which lie apart."""
     import pandas
 
-    name = _spacing(period, unit)
-
-    make = pandas.Timedelta if difference else pandas.Timestamp
+    make, name = pandas.Timedelta if difference else pandas.Timestamp, _spacing(period, unit)
+    ends = ticks[~np.isin(ticks, apart)][[0, -1]]
     try:
-        texts = [str(make(int(t), unit=unit)).removesuffix(" 00:00:00") for t in ends]
+        texts = [str(make(int(t), unit=unit)).removesuffix(" 00:00:00") for t in (*apart, *ends)]
     except (ValueError, OverflowError):  # beyond what pandas writes in words
-        texts = [f"{int(t):,} {unit}" for t in ends]
-    return f"{'time difference' if difference else 'date'}: {texts[0]} to {texts[1]}" + (f", {name}" if name else "")
+        texts = [f"{int(t):,} {unit}" for t in (*apart, *ends)]
+    said = [f"{text} in {100 * (ticks == t).mean():.2g} % of rows, " for text, t in zip(texts, apart)]
+    between = f"{''.join(said)}{'else ' * bool(said)}{texts[-2]} to {texts[-1]}"
+    return f"{'time difference' if difference else 'date'}: {between}" + (f", {name}" if name else "")
 
 
 def _clock(hours: float) -> str:

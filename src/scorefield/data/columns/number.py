@@ -156,6 +156,9 @@ class Number(Column):
             found |= numbers <= 0
         return found
 
+    def spelled(self, number: float) -> str:
+        return str(int(number)) if self.whole and float(number).is_integer() else f"{number:.6g}"
+
     def meant(self, value: Any) -> Any:
         found = _COMMA.fullmatch(value.strip()) if isinstance(value, str) else None
         return value.strip().replace(",", ".") if found else value

@@ -87,6 +87,9 @@ class Written(Column):
     def line(self) -> tuple[Fraction, Fraction] | None:
         return self.numbers.line
 
+    def spelled(self, number: float) -> str:
+        return str(self.text(number))
+
     def unreflected(self) -> Column:
         return replace(self, inner=self.numbers.unreflected())
 

@@ -34,6 +34,7 @@ from .related import (
     relations_of_known_values,
     unclipped,
 )
+from .seasons import warn_of_seasons
 from .splitting import Split, chosen_split
 
 __all__ = ["prepare"]
@@ -95,6 +96,7 @@ def prepare(x: Any, options: Options | None = None, context: Any = None, groups:
     choices = [Choice("structure", schema.structure, schema.reason)]
     choices += [Choice("held out", f"{len(parts.held_out):,} rows", parts.said)] if parts.said else []
     choices += [Choice("left out", repr(name), reason) for name, reason in schema.left_out]
+    warn_of_seasons(parts.train, columns, options.seed)
     choices += [*found_relations, *found_constraints(x, schema, parts.train, columns, options.seed)]
     wishes = _wishes(options, schema, columns, relations, len(parts.train))
     with part(0.5, 0.9):

@@ -125,6 +125,11 @@ class Column(abc.ABC):
         return None
 
     @property
+    def year(self) -> float | None:
+        """How many steps of encoded numbers make a year; None of what is not dates."""
+        return None
+
+    @property
     def clock(self) -> tuple[tuple[float, ...], ...] | None:
         """Where the clock of dates is put forward or back: encoded numbers, and what it shows there; None if it never is."""
         return None

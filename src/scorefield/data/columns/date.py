@@ -245,6 +245,10 @@ class Date(Column):
         return float(-(-monday // self.period)), float(7 * day // self.period)
 
     @property
+    def year(self) -> float | None:
+        return None if self.difference else 365.2425 * 86400 * _SECONDS[self.unit] / self.period
+
+    @property
     def clock(self) -> tuple[tuple[float, ...], ...] | None:
         if self.zone is None or self.by_clock or self.week is None:
             return None
@@ -342,10 +346,8 @@ class Date(Column):
         if self.text is None and not self.days and (not self.by_clock or self.unit == "ns"):
             margin = 2**12 + self.by_clock * 2 * 86400 * _SECONDS[self.unit]
             return -(2**63) + margin, 2**63 - margin
-        ends = (
-            np.datetime64(t).astype(f"M8[{self.unit}]").astype(np.int64) for t in ("0001-01-01", "9999-12-31T23:59:59")
-        )
-        low, high = ends
+        dates = np.array(["0001-01-01", "9999-12-31T23:59:59"], dtype=f"M8[{self.unit}]")
+        low, high = dates.astype(np.int64)
         return int(low), int(high)
 
 

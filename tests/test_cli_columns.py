@@ -123,7 +123,9 @@ def test_words_for_missing_values_are_named(table, capsys):
     source = json.loads((folder / "run" / "run.json").read_text())["asked"]["source"]
     assert read(**source)["a"].isna().sum() == 1
     gaps = ["impute", str(folder / "run"), str(table), "-o", str(folder / "y.csv")]
-    assert main(gaps) != 0 and "column 'a' holds numbers, got 'keine' in row 5" in capsys.readouterr().err
+    assert main([*gaps, "--missing-words", "none"]) != 0
+    assert "column 'a' holds numbers, got 'keine' in row 5" in capsys.readouterr().err
+    assert main(gaps) == 0 and "filled 1 missing value in 1 of 60 rows" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,25 @@ def test_impute_counts_what_it_fills(shop, tmp_path, capsys):
     words[2] = str(shop / "shop.csv")
     assert main([*words, str(tmp_path / "whole.csv")]) == 0
     assert f"no value misses in {N} rows: nothing was filled\n" in capsys.readouterr().err
+
+
+def test_words_for_missing_values_are_those_of_the_run(tmp_path, capsys):
+    """Of data that come to it later, unless others are given, and of files that have such words."""
+    r, table = np.random.default_rng(0), tmp_path / "flow.csv"
+    frame = pandas.DataFrame({"flow": r.normal(5, 1, 200).round(2), "rain": r.normal(size=200).round(2)})
+    frame.loc[::10, "flow"] = -9999
+    frame.to_csv(table, index=False)
+    assert main(["fit", str(table), "-o", str(tmp_path / "run"), "--missing-words=-9999", *TINY]) == 0
+    words = ["impute", str(tmp_path / "run"), str(table), "--steps", "2", "-o"]
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "filled.csv")]) == 0
+    assert "filled 20 missing values in 20 of 200 rows\n" in capsys.readouterr().err
+    assert pandas.read_csv(tmp_path / "filled.csv").flow.min() > -100
+    assert main([*words, str(tmp_path / "others.csv"), "--missing-words", "none"]) == 0
+    assert (pandas.read_csv(tmp_path / "others.csv").flow == -9999).sum() == 20
+    rows = str(tmp_path / "rows.npy")
+    np.save(rows, frame.to_numpy()[1:5])
+    assert main(["logprob", str(tmp_path / "run"), rows, "-o", str(tmp_path / "densities.csv")]) == 0
 
 
 def test_impute_leaves_all_other_cells_as_they_are_written(tmp_path, capsys):

@@ -60,7 +60,7 @@ def diagnose(
 
     folder = Run(run)
     folder.check_writable()
-    opened = conditions.applied_to(RunData.of(folder, reading.given(data), device), needs=True)
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data, run), device), needs=True)
     found = diagnose_run(opened, seed=seed)
     rows: list[tuple[Any, ...]] = [
         (check.name, check.value, "" if check.level is None else check.level, "flagged" if check.flagged else "")

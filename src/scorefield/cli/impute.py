@@ -71,7 +71,7 @@ def impute(
         check_output({"output": name, "run": run, "data": data})
         check(name, model.schema)
         refuse_existing(name, overwrite)
-    x = reading.read(data)
+    x = reading.read(data, run)
     sampling = drawing.sampling()
     with notes():
         asked = _asked(fill, model)

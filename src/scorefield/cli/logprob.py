@@ -82,7 +82,7 @@ def logprob(
     model = conditions.applied((model_of(run)).to(device_of(device)))
     if count is not None and count < 1:
         raise ValueError(f"log-densities are of at least one row, got count={count}")
-    x = reading.read(data)
+    x = reading.read(data, run)
     if count is not None or check or draws is not None:
         model.schema.require_one_length("--count, --check or --draws", "leave it out")
     solver: dict[str, Any] = {"probes": probes, "tolerance": tolerance, "target_error": target_error, "batch": batch}

@@ -56,7 +56,7 @@ def evaluate(
 
     folder, sampling = Run(run), drawing.sampling()
     folder.check_writable()
-    opened = conditions.applied_to(RunData.of(folder, reading.given(data), device))
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data, run), device))
     found = evaluate_run(opened, None, count, seed, sampling, target)
     say(found.chosen)
     rejected = {d.name for d in found.rejected}
@@ -197,7 +197,7 @@ def report(
 
     folder, sampling = Run(run), drawing.sampling()
     folder.check_writable()
-    opened = conditions.applied_to(RunData.of(folder, reading.given(data), device))
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data, run), device))
     page = report(opened, None, count, seed, sampling, target)
     for sentence in folder.read("evaluation.json")["verdict"]:
         say(sentence)
@@ -253,7 +253,7 @@ def compare(
 
     folder, sampling = Run(run), Sampling.of(None, None, schedule, process)
     folder.check_writable()
-    opened = conditions.applied_to(RunData.of(folder, reading.given(data), device)).with_sampling(sampling)
+    opened = conditions.applied_to(RunData.of(folder, reading.given(data, run), device)).with_sampling(sampling)
     found = compare(opened, samplers or (), None, count, seed, steps, None, say)
     page = folder.file("compare.html")
     decided(lambda: str(write_comparison(page, found, folder.path.resolve().name)))

@@ -96,7 +96,8 @@ class Reading:
         columns: The columns of a table; by default all.
         resize: The side in pixels to which images are resized.
         cache: The folder for copies of data that are larger than memory. [default: ~/.cache/scorefield]
-        missing_words: Words for missing values in a table of text, in addition to those that are known: "not asked".
+        missing_words: Words for missing values in a table of text, in addition to those that are known: "not asked". Where data
+            go to a run, those that its own data were read with are the default.
     """
 
     key: str | None = None
@@ -105,16 +106,20 @@ class Reading:
     cache: Path | None = None
     missing_words: tuple[str, ...] | None = None
 
-    def read(self, path: Path) -> Any:
-        """The data in the file; what was not plain in it is said."""
-        from ..data import read
+    def read(self, path: Path, run: Path | None = None) -> Any:
+        """The data in the file, which may be for a run; what was not plain in it is said."""
+        from ..data import read, takes
+        from ..runs import Run
 
+        source = {**self.source(path), "path": path}
         with notes(), part(0, 1, f"reading {path.name}"):
-            return read(**{**self.source(path), "path": path})
+            if run is not None and self.missing_words is None and takes(path, "missing_words"):
+                source["missing_words"] = Run(run).missing_words or None
+            return read(**source)
 
-    def given(self, path: Path | None) -> Any:
-        """The data in the file; None leaves them to the run."""
-        return None if path is None else self.read(path)
+    def given(self, path: Path | None, run: Path) -> Any:
+        """The data in the file, for a run; None leaves them to the run."""
+        return None if path is None else self.read(path, run)
 
     def source(self, path: Path) -> dict[str, Any]:
         """What `scorefield.data.read` is called with, wherever from."""

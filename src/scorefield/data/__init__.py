@@ -3,7 +3,7 @@
 from .columns import Column, describe_columns
 from .dependence import Dependence, dependence_of
 from .errors import DataError, DataTypeError
-from .files import check, contents, lost, read, with_cells, write
+from .files import check, contents, lost, read, takes, with_cells, write
 from .foreign import native
 from .formats import FORMATS, Format, Selection
 from .frames import check_distinct
@@ -80,6 +80,7 @@ __all__ = [
     "time_order",
     "unknown_column",
     "warn_impossible",
+    "takes",
     "with_cells",
     "write",
 ]

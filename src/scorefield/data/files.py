@@ -76,6 +76,18 @@ def read(
         return chosen.read(source, selection, store)
 
 
+def takes(path: str | PathLike[str], option: str, formats: Sequence[Format] = FORMATS) -> bool:
+    """Whether `read` uses an option for a file, such as "missing_words"; it refuses the others.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is empty or of an unknown format.
+    """
+    source = Path(path).expanduser()
+    with reading(source, memory=_MEMORY):
+        return option in _format_of(source, formats).options
+
+
 def with_cells(
     filled: Any,
     changed: Any,

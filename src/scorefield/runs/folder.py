@@ -113,10 +113,20 @@ class Run:
             FileNotFoundError: If there is no run.
             ValueError: If its record is damaged.
         """
+        path = self._read_with().get("path")
+        return Path(path).expanduser() if isinstance(path, str) else None
+
+    @property
+    def missing_words(self) -> tuple[str, ...]:
+        """The words for missing values that the data were read with; none where that is not known."""
+        words = self._read_with().get("missing_words") if self.file("run.json").exists() else None
+        return tuple(map(str, words)) if isinstance(words, list) else ()
+
+    def _read_with(self) -> dict[str, Any]:
+        """What the data were read with; nothing if they were given in memory."""
         asked = self.read("run.json").get("asked")
         source = asked.get("source") if isinstance(asked, dict) else None
-        path = source.get("path") if isinstance(source, dict) else None
-        return Path(path).expanduser() if isinstance(path, str) else None
+        return source if isinstance(source, dict) else {}
 
     def _parts(self) -> list[Path]:
         """What a killed process was about to write."""

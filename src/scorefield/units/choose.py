@@ -18,6 +18,7 @@ from .choose_channels import choose_channels
 from .choose_map import choose_map
 from .column_map import ColumnMap
 from .columns import ColumnUnits
+from .near_columns import straightened
 from .partly_equal import PartlyEqual, partial_equalities
 from .standardize import Standardize
 from .wishes import Wish, Wishes
@@ -115,9 +116,19 @@ def _columns(x: np.ndarray, asked: Sequence[Wish], wishes: Wishes) -> tuple[tupl
         values = x[:, c]
         missing = bool(np.isnan(values).any()) or wish.missing
         column, reason = choose_map(values[~np.isnan(values)], wish, distinct, wishes)
-        share = float(np.isnan(values).mean())
         columns.append(replace(column, missing=missing))
-        reasons.append(f"{reason}; missing in {_percent(share)}" if missing else reason)
+        reasons.append(reason)
+
+    def straight(c: int) -> tuple[ColumnMap, str]:
+        return choose_map(x[~np.isnan(x[:, c]), c], asked[c], distinct, wishes, straight=True)
+
+    free = [wish.transform == "auto" and wish.bounds == (None, None) for wish in asked]
+    for c, (column, reason, other) in straightened(x, columns, free, straight, wishes.seed).items():
+        columns[c] = replace(column, missing=columns[c].missing)
+        reasons[c] = f"{reason}, as it differs little from {asked[other].name!r}"
+    for c, column in enumerate(columns):
+        share = float(np.isnan(x[:, c]).mean())
+        reasons[c] += f"; missing in {_percent(share)}" if column.missing else ""
     return tuple(columns), tuple(reasons)
 
 

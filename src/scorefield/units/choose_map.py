@@ -35,7 +35,7 @@ _GAIN = 0.01  # nats a value that a map gains at least over a simpler one that k
 
 
 def choose_map(
-    values: np.ndarray, wish: Wish, distinct_rows: int = -1, wishes: Wishes | None = None
+    values: np.ndarray, wish: Wish, distinct_rows: int = -1, wishes: Wishes | None = None, straight: bool = False
 ) -> tuple[ColumnMap, str]:
     """The map of a column and why, in words.
 
@@ -46,6 +46,7 @@ def choose_map(
         wishes: What is asked of all columns: the seed of places in cells and of what is held out; what a map must gain.
             Smooth densities of two or three modes, with edges or with moderate tails, gain less than 0.1 nats a value by a
             quantile map, and small networks learn them better as they are.
+        straight: Whether what is not an atom has location and scale alone, without bounds that were not declared.
 
     Returns:
         The map, and the reason.
@@ -76,8 +77,10 @@ def choose_map(
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
     form, said = _with_cycle(form, values, wish)
+    if straight:
+        form = replace(form, lower=wish.bounds[0], upper=wish.bounds[1])
     line = spread_over_cells(values, form, generator(wishes.seed))
-    column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious))
+    column, reason = _continuous(line, form, wish, (wishes.seed, wishes.gain, wishes.cautious), straight)
     return replace(column, separate=_is_separate(form, values)), _described(form, reason, wish) + said
 
 
@@ -175,10 +178,12 @@ def _base_of(form: ColumnForm) -> Base:
 
 
 def _continuous(
-    line: np.ndarray, form: ColumnForm, wish: Wish, setting: tuple[int, float, bool]
+    line: np.ndarray, form: ColumnForm, wish: Wish, setting: tuple[int, float, bool], straight: bool
 ) -> tuple[ColumnMap, str]:
     """The map of what is not an atom: the one that was asked for, or the one that held-out values choose."""
     bounded = _base_of(form)
+    if straight:
+        return Candidate(form, "affine", False).fit(line), "affine"
     if wish.transform == "auto":
         chosen, gain = _best(line, _candidates(line, form, bounded), *setting)
         why = f"held-out values {gain:.2g} nats likelier" if gain > _GAIN else "held-out values as likely, none far out"

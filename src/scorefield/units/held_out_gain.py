@@ -12,7 +12,7 @@ from ..rng import generator
 from .column_map import ColumnMap
 from .number_maps import smooth_states
 
-__all__ = ["folds_of", "held_out_log_density"]
+__all__ = ["density_of_states", "folds_of", "held_out_log_density"]
 
 _FOLDS = 4
 _REACH, _BINS = 8.0, 1024
@@ -47,6 +47,14 @@ def held_out_log_density(
     for f in range(_FOLDS):
         test = fold == f
         found[test] = _log_density(states[~test, f], states[test, f]) + log_slope[test, f]
+    return found
+
+
+def density_of_states(z: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The log-density of each state `(n,)` in the kernel density estimate of those of the other folds, `(n,)`."""
+    fold, found = folds_of(z, seed), np.empty(len(z))
+    for f in range(_FOLDS):
+        found[fold == f] = _log_density(z[fold != f], z[fold == f])
     return found
 
 

@@ -10,6 +10,7 @@ _GIVEN = f"{_DRAW} --given age=40 draws samples given values, {_FILL}"
 _DENSITY = "scorefield logprob RUN data.csv -o densities.csv gives log-densities"
 _FIT = "scorefield fit data.csv -o RUN trains a model"
 _EVALUATE = "scorefield evaluate RUN compares samples with held-out data"
+_INFO = "scorefield info RUN shows what was chosen and how training went"
 _REPORT = "scorefield report RUN writes a page of figures"
 
 _POINTERS: dict[str, tuple[str, ...]] = {
@@ -20,20 +21,8 @@ _POINTERS: dict[str, tuple[str, ...]] = {
     _DENSITY: ("density", "densities", "likelihood", "log-prob", "log-likelihood", "log-density", "nll"),
     f"{_EVALUATE}, {_DENSITY}": ("score",),
     f"{_EVALUATE}, {_REPORT}": ("validate", "test", "metrics", "quality", "eval", "benchmark"),
-    f"{_REPORT}, scorefield show RUN opens one to play with": (
-        "plot",
-        "visualize",
-        "figures",
-        "view",
-        "open",
-    ),
-    "scorefield info RUN shows what was chosen and how training went, scorefield report RUN writes a page of figures": (
-        "describe",
-        "summary",
-        "summarize",
-        "inspect",
-        "status",
-    ),
+    f"{_REPORT}, scorefield show RUN opens one to play with": ("plot", "visualize", "figures", "view", "open"),
+    f"{_INFO}, {_REPORT}": ("describe", "summary", "summarize", "inspect", "status"),
 }
 _BY_WORD = {word: pointer for pointer, words in _POINTERS.items() for word in words}
 

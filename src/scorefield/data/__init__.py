@@ -77,10 +77,10 @@ __all__ = [
     "packed_with_gaps",
     "rows_with_gaps",
     "summarize",
+    "takes",
     "time_order",
     "unknown_column",
     "warn_impossible",
-    "takes",
     "with_cells",
     "write",
 ]

@@ -71,9 +71,8 @@ def choose_map(
         form = replace(form, upper=None) if values.min() >= 0 else replace(form, lower=None)
     if form.discrete and _is_category(len(form.values), len(values)):
         levels = len(form.values)
-        return replace(
-            form.plain, levels=levels
-        ), f"learned as a category: one of {', '.join(map(wish.spelled, form.values))}"
+        said = f"learned as a category: one of {', '.join(map(wish.spelled, form.values))}"
+        return replace(form.plain, levels=levels), said
     if form.discrete:
         return form.plain, f"atoms: {len(form.values)} values"
     form, said = _with_cycle(form, values, wish)

@@ -150,11 +150,8 @@ class Column(abc.ABC):
         if self.kind != "date":
             return ""
         words = self.spacing(1.0)
-        return (
-            words.removeprefix("whole ").removesuffix("s")
-            if words.startswith("whole ")
-            else words.removeprefix("steps of ")
-        )
+        whole = words.removeprefix("whole ")
+        return words.removeprefix("steps of ") if whole == words else whole.removesuffix("s")
 
     def meant(self, value: Any) -> Any:
         """A value that a person gives, as it stands in the column: true for "yes", or a decimal comma."""

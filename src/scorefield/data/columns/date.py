@@ -39,11 +39,8 @@ _HOURS = 2  # of a day, at least, that are worth a note if no time is within the
 _WEEKS = 2  # at least, of which hours and weekdays are looked at
 _OFTEN = 1e-3  # of a day, the smallest part that dates are taken to fill
 _UNLIKELY = math.log(1e-6)  # the logarithm of a probability
-_ENOUGH, _SHARED, _SHARE = (
-    30,
-    10,
-    0.002,
-)  # other dates, and rows at least that share one which stands for something else
+_ENOUGH = 30  # other dates, at least, next to one that stands for something else
+_SHARED, _SHARE = 10, 0.002  # rows, and their part of all, at least that share such a date
 _CERTAIN = 12  # distinct dates from which a common period is not chance
 
 
